@@ -1,0 +1,62 @@
+"""Make training text for language models out of human text, and prove that it has not collapsed.
+
+Every verb is one function here and one command of the same name; nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "edit": "recension.recipes.edit",
+    "plan_edit": "recension.recipes.edit",
+    "EditSpec": "recension.recipes.edit",
+    "EditReport": "recension.report",
+    "revert": "recension.recipes.revert",
+    "RevertSpec": "recension.recipes.revert",
+    "train_ngram": "recension.recipes.train_ngram",
+    "NgramSpec": "recension.recipes.train_ngram",
+    "verify": "recension.run.verify",
+    "Verification": "recension.run.verify",
+    "view": "recension.recipes.view",
+    "ViewSpec": "recension.recipes.view",
+    "Effort": "recension.recipes.settings",
+    "load_prior": "recension.models.load",
+    "PriorOptions": "recension.models.load",
+    "Ask": "recension.ports",
+    "Prior": "recension.ports",
+    "TokenScores": "recension.ports",
+    "Document": "recension.document",
+    "Dropped": "recension.document",
+    "Origin": "recension.document",
+    "RecensionError": "recension.errors",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+if TYPE_CHECKING:
+    from recension.document import Document, Dropped, Origin
+    from recension.errors import RecensionError
+    from recension.models.load import PriorOptions, load_prior
+    from recension.ports import Ask, Prior, TokenScores
+    from recension.recipes.edit import EditSpec, edit, plan_edit
+    from recension.recipes.revert import RevertSpec, revert
+    from recension.recipes.settings import Effort
+    from recension.recipes.train_ngram import NgramSpec, train_ngram
+    from recension.recipes.view import ViewSpec, view
+    from recension.report import EditReport
+    from recension.run.verify import Verification, verify
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'recension' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

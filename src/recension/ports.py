@@ -168,7 +168,7 @@ class Engine(Protocol):
     """Applies a task to items, somewhere. It knows nothing of documents.
 
     Results come as they finish, each item exactly once. Items are drawn lazily, so at most a few are in memory. A task
-    that raises ends the iteration with that error, after the running ones have ended.
+    that raises ends the iteration with that error and stops the running ones: what counts is on disk by then.
     """
 
     def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]: ...

@@ -1,0 +1,1 @@
+"""Parse, draw progress, print, exit. Nothing is decided here."""

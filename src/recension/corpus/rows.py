@@ -1,0 +1,193 @@
+"""The values that reading exchanges: what is asked, where a row stands, what it became."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from recension.document import Document, Kind
+from recension.errors import UsageError
+
+Shape = Literal["text", "chat", "instruction"]
+SHAPES: tuple[Shape, ...] = ("text", "chat", "instruction")
+HEAD_BYTES = 64 << 10
+INSTRUCTION_KEYS = ("instruction", "input", "output")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How rows are read. `origin` is the kind that is declared for rows that say nothing of where they come from."""
+
+    text_key: str = "text"
+    id_key: str = "id"
+    shape: Literal["auto", "text", "chat", "instruction", "mixed"] = "auto"
+    text_unit: Literal["document", "paragraph", "line"] = "document"
+    max_row: int = 64 << 20
+    origin: Kind | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_row < 1:
+            raise UsageError(f"--max-row must be at least 1, not {self.max_row}")
+        if self.text_key == self.id_key:
+            raise UsageError(f"--text-key and --id-key are both '{self.text_key}': name two columns")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file of the input. `label` is its path relative to the input as given; `url` opens it from any process."""
+
+    label: str
+    url: str
+    size: int
+    stamp: str
+    format: str
+
+    @property
+    def local(self) -> bool:
+        return "://" not in self.url
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands. `row` is a line number, or the ordinal of a row where lines mean nothing.
+
+    `offset` and `length` are bytes of the file, after decompression; columnar formats have none and say 0.
+    """
+
+    file: str
+    row: int
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a row cannot become a document."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that was set aside, with its original bytes (of a row over `max_row`: the first 64 KiB)."""
+
+    id: str
+    reason: str
+    detail: str
+    place: Place
+    original: bytes
+    sha256: str
+    original_format: Literal["raw", "arrow"] = "raw"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat. `content` is None unless it is a string; `extra` is a JSON object of all that is more."""
+
+    role: str
+    content: str | None
+    context: str
+    extra: bytes = b"{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The shape of a row with its contents, from which the row can be built again with other contents."""
+
+    shape: Shape
+    messages: tuple[Message, ...] = ()
+    instruction: tuple[str, str | None, str] = ("", None, "")
+
+
+@dataclass(frozen=True, slots=True)
+class JsonRow:
+    """What came with a document in a row of JSON or text: the row as it was, and every other column, byte for byte."""
+
+    original: bytes
+    others: Mapping[str, msgspec.Raw | bytes]
+    exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class ArrowRow:
+    """What came with a document in a row of a table: the batch it is in, and which columns of it pass through."""
+
+    batch: Any
+    index: int
+    passing: tuple[tuple[str, str], ...]
+    exchange: Exchange
+
+
+Carried: TypeAlias = JsonRow | ArrowRow
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row that became a document, with all that the document does not hold."""
+
+    document: Document
+    place: Place
+    carried: Carried
+
+
+@dataclass(frozen=True, slots=True)
+class LinePart:
+    """Whole lines of one file. `row` is the number of the first line."""
+
+    file: SourceFile
+    payload: bytes
+    offset: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowPart:
+    """Whole rows of one file, one after the other; `spans` holds (offset, length, row) of each as 64-bit integers."""
+
+    file: SourceFile
+    payload: bytes
+    spans: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BadPart:
+    """A row that could not be read at all."""
+
+    file: SourceFile
+    bad: BadRow
+
+
+@dataclass(frozen=True, slots=True)
+class TablePart:
+    """A stretch of a columnar file: row groups or record batches from `start` to `stop`; `row` is the first row."""
+
+    file: SourceFile
+    start: int
+    stop: int
+    row: int
+    rows: int
+
+
+Part: TypeAlias = LinePart | RowPart | BadPart | TablePart
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The unit of work and of restart. A skipped piece is done already and carries nothing.
+
+    `rows_cap` stands only on the last piece under a limit: so many rows of it count.
+    """
+
+    index: int
+    parts: tuple[Part, ...] = ()
+    size: int = 0
+    rows_cap: int | None = None
+    skipped: bool = False
+
+    @property
+    def files(self) -> tuple[SourceFile, ...]:
+        return tuple(dict.fromkeys(part.file for part in self.parts))

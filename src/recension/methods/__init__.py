@@ -1,0 +1,1 @@
+"""Pure methods: arrays and strings in, values out."""

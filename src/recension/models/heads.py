@@ -1,0 +1,158 @@
+"""From hidden rows to log-probabilities, a few rows at a time: the full distribution of a batch never exists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recension.ports import Ask
+
+if TYPE_CHECKING:
+    import torch
+
+# Rows times vocabulary of one chunk. On a CPU a chunk should stay in the shared cache between its steps.
+CPU_CHUNK = 6 << 20
+CUDA_CHUNK = 256 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """The last layer. `weight` is None where the rows already are logits (models whose head is not a plain one)."""
+
+    weight: torch.Tensor | None
+    bias: torch.Tensor | None
+    scale: float
+    softcap: float
+    vocabulary: int
+
+    def logits(self, rows: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        import torch
+
+        if self.weight is None:
+            return rows
+        found = torch.mm(rows, self.weight.t(), out=out)
+        if self.bias is not None:
+            found += self.bias
+        if self.scale != 1.0:
+            found *= self.scale
+        if self.softcap:
+            found = found.div_(self.softcap).tanh_().mul_(self.softcap)
+        return found
+
+
+class Rows(NamedTuple):
+    """Scores of rows: a log-probability each, and rivals where flagged (F, K), padded with -1."""
+
+    logprobs: NDArray[np.float32]
+    flagged: NDArray[np.int64]
+    rivals: NDArray[np.int32]
+    rival_logprobs: NDArray[np.float32]
+
+
+class Scorer:
+    """Scores hidden rows in chunks, in two tables that it keeps, so that no chunk asks the system for fresh pages.
+
+    `banned` ids (special ones, and those that the tokenizer does not know) are never rivals; they keep their share of
+    the probability.
+    """
+
+    def __init__(self, head: Head, banned: torch.Tensor) -> None:
+        self.head = head
+        self.banned = banned
+        self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def score(self, hidden: torch.Tensor, targets: torch.Tensor, allowed: torch.Tensor, ask: Ask) -> Rows:
+        """Score `targets[i]` as the continuation of `hidden[i]`, and fetch rivals where `allowed` and asked for."""
+        import torch
+
+        count = targets.shape[0]
+        step = max(1, (CUDA_CHUNK if hidden.device.type == "cuda" else CPU_CHUNK) // self.head.vocabulary)
+        logprobs = torch.empty(count, dtype=torch.float32, device=hidden.device)
+        flagged, rivals, rival_logprobs = [], [], []
+        for start in range(0, count, step):
+            stop = min(start + step, count)
+            table = self._log_softmax(hidden[start:stop], step)
+            scores = table.gather(1, targets[start:stop, None])[:, 0].clamp_(max=0.0)
+            logprobs[start:stop] = scores
+            asked = (_asked(scores, ask) & allowed[start:stop]).nonzero()[:, 0]
+            if asked.numel() == 0:
+                continue
+            best, ids = _rivals(table.index_select(0, asked).index_fill_(1, self.banned, float("-inf")), ask)
+            flagged.append((asked + start).cpu().numpy())
+            rivals.append(ids)
+            rival_logprobs.append(best)
+        width = max((r.shape[1] for r in rivals), default=min(ask.k, self.head.vocabulary))
+        return Rows(
+            logprobs.cpu().numpy(),
+            np.concatenate([np.zeros(0, dtype=np.int64), *flagged]),
+            np.concatenate([np.zeros((0, width), dtype=np.int32), *(widen(r, width, -1) for r in rivals)]),
+            np.concatenate(
+                [np.zeros((0, width), dtype=np.float32), *(widen(r, width, -np.inf) for r in rival_logprobs)]
+            ),
+        )
+
+    def _log_softmax(self, rows: torch.Tensor, step: int) -> torch.Tensor:
+        import torch
+
+        if self._tables is None:
+            shape = (step, self.head.vocabulary)
+            raw = torch.empty(shape, dtype=rows.dtype, device=rows.device)
+            self._tables = raw, torch.empty(shape, dtype=torch.float32, device=rows.device)
+        raw, table = (t[: rows.shape[0]] for t in self._tables)
+        torch.ops.aten._log_softmax.out(self.head.logits(rows, raw).float(), 1, False, out=table)
+        return table
+
+
+def _asked(logprobs: torch.Tensor, ask: Ask) -> torch.Tensor:
+    import torch
+
+    chances = logprobs.double().exp_()
+    asked = torch.zeros_like(logprobs, dtype=torch.bool)
+    if ask.above is not None:
+        asked |= chances >= ask.above
+    if ask.below is not None:
+        asked |= chances <= ask.below
+    return asked
+
+
+def _rivals(table: torch.Tensor, ask: Ask) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """The k best of each row; more, up to the cap, in rows where the k best hold less than the mass asked for."""
+    import torch
+
+    size = table.shape[1]
+    best, ids = _best(table, min(ask.k, size))
+    if ask.mass is None or ask.cap <= ask.k:
+        return best, ids
+    short = np.flatnonzero(np.exp(best.astype(np.float64)).sum(axis=1) < ask.mass)
+    if short.size == 0:
+        return best, ids
+    rows = torch.as_tensor(short, device=table.device)
+    more, more_ids = _best(table.index_select(0, rows), min(ask.cap, size))
+    held = np.exp(more.astype(np.float64)).cumsum(axis=1)
+    needed = np.minimum((held < ask.mass).sum(axis=1) + 1, more.shape[1])
+    unneeded = np.arange(more.shape[1])[None, :] >= needed[:, None]
+    more[unneeded], more_ids[unneeded] = -np.inf, -1
+    width = int(needed.max())
+    best, ids = widen(best, width, -np.inf), widen(ids, width, -1)
+    best[short], ids[short] = more[:, :width], more_ids[:, :width]
+    return best, ids
+
+
+def _best(table: torch.Tensor, k: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    import torch
+
+    found = torch.topk(table, k, dim=1)
+    best = found.values.cpu().numpy()
+    ids = found.indices.to(torch.int32).cpu().numpy()
+    ids[np.isneginf(best)] = -1
+    return best, ids
+
+
+def widen(array: NDArray[np.generic], width: int, fill: float) -> NDArray[np.generic]:
+    if array.shape[1] >= width:
+        return array
+    padding = np.full((array.shape[0], width - array.shape[1]), fill, dtype=array.dtype)
+    return np.concatenate([array, padding], axis=1)

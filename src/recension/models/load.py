@@ -1,0 +1,38 @@
+"""From the one string that names a prior to the prior."""
+
+from __future__ import annotations
+
+from recension.errors import ModelError
+from recension.models.options import PriorOptions
+from recension.ports import Prior
+
+__all__ = ["PriorOptions", "load_prior"]
+
+_LATER = {
+    "embedded": "the embedded prior",
+    "vllm": "scoring with vLLM",
+    "openai": "scoring over an OpenAI-compatible API",
+}
+
+
+def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
+    """Load `hf:NAME_OR_PATH[@REVISION]`, `ngram:PATH` or `fake:KIND` (for tests)."""
+    options = options or PriorOptions()
+    scheme, _, rest = name.partition(":")
+    if scheme in _LATER:
+        raise ModelError(f"prior '{name}': {_LATER[scheme]} is not in this version; use hf:NAME_OR_PATH or ngram:PATH")
+    if not rest:
+        raise ModelError(f"prior '{name}' names no model; write hf:NAME_OR_PATH or ngram:PATH")
+    if scheme == "hf":
+        from recension.models.transformers_prior import load_transformers
+
+        return load_transformers(rest, options)
+    if scheme == "ngram":
+        from recension.models.ngram import NgramPrior
+
+        return NgramPrior.load(rest)
+    if scheme == "fake":
+        from recension.models.fake import fake_prior
+
+        return fake_prior(rest)
+    raise ModelError(f"prior '{name}': unknown kind '{scheme}'; write hf:NAME_OR_PATH or ngram:PATH")

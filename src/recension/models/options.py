@@ -1,0 +1,20 @@
+"""How a prior is to be run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PriorOptions:
+    """Settings shared by all priors; each takes what concerns it. `None` and "auto" leave the choice to the adapter.
+
+    `device` is auto, cpu, cuda, cuda:1, ...; `dtype` auto, float32, bfloat16 or float16; `threads` are per process;
+    `batch_tokens` is the size of one forward pass; `context` shortens the stretch that the model reads at once.
+    """
+
+    device: str = "auto"
+    dtype: str = "auto"
+    threads: int = 1
+    batch_tokens: int | None = None
+    context: int | None = None

@@ -1,0 +1,150 @@
+"""Any causal language model of transformers as a prior: packed, windowed, and frugal with its head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recension.document import JSON
+from recension.errors import ModelError
+from recension.models.checkpoint import Checkpoint, load_checkpoint
+from recension.models.heads import Rows, widen
+from recension.models.options import PriorOptions
+from recension.models.surfaces import Encoded, Surfaces, encode
+from recension.models.windows import Window, packs, windows
+from recension.ports import Ask, TokenScores
+
+
+class _Piece(NamedTuple):
+    """A window of one text, as it goes into a pack."""
+
+    text: int
+    window: Window
+
+
+class TransformersPrior:
+    """Scores texts with a causal model. Build one with `load_transformers`."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._parts = checkpoint
+
+    @property
+    def spec(self) -> Mapping[str, JSON]:
+        return self._parts.spec
+
+    @property
+    def exact(self) -> bool:
+        return False
+
+    @property
+    def surfaces(self) -> Sequence[str | None]:
+        return self._parts.surfaces.characters
+
+    def score(self, texts: Sequence[str], ask: Ask) -> list[TokenScores]:
+        parts = self._parts
+        encoded = encode(parts.tokenizer, texts, parts.surfaces)
+        pieces = [
+            _Piece(i, window)
+            for i, text in enumerate(encoded)
+            for window in windows(len(text.ids), parts.context, parts.bos is not None)
+        ]
+        bos = int(parts.bos is not None)
+        lengths = [piece.window.stop - piece.window.start + bos for piece in pieces]
+        scored: list[Rows | None] = [None] * len(pieces)
+        for pack in packs(lengths, parts.batch_tokens):
+            members = [pieces[i] for i in pack]
+            for i, rows in zip(pack, self._score_pack(members, encoded, ask), strict=True):
+                scored[i] = rows
+        found: list[list[tuple[Window, Rows]]] = [[] for _ in texts]
+        for piece, part in zip(pieces, scored, strict=True):
+            if part is not None:
+                found[piece.text].append((piece.window, part))
+        return [_joined(text, windowed, parts.surfaces, ask.k) for text, windowed in zip(encoded, found, strict=True)]
+
+    def _score_pack(self, pieces: Sequence[_Piece], encoded: Sequence[Encoded], ask: Ask) -> list[Rows]:
+        import torch
+
+        parts = self._parts
+        lead = [] if parts.bos is None else [parts.bos]
+        sequences = [
+            np.concatenate([np.array(lead, dtype=np.int32), encoded[p.text].ids[p.window.start : p.window.stop]])
+            for p in pieces
+        ]
+        places, targets = [], []
+        begin = 0
+        for piece, sequence in zip(pieces, sequences, strict=True):
+            # The row before a token predicts it.
+            first = len(lead) + piece.window.first - piece.window.start
+            places.append(np.arange(begin + first - 1, begin + len(sequence) - 1))
+            targets.append(sequence[first:])
+            begin += len(sequence)
+        wanted = np.concatenate(targets)
+        allowed = np.isin(wanted, list(parts.surfaces.special), invert=True)
+        device = parts.body.device
+        with torch.inference_mode():
+            hidden = parts.body.rows(sequences)
+            taken = hidden.index_select(0, torch.as_tensor(np.concatenate(places), device=device))
+            aims = torch.as_tensor(wanted.astype(np.int64), device=device)
+            rows = parts.scorer.score(taken, aims, torch.as_tensor(allowed, device=device), ask)
+        return _split(rows, [len(t) for t in targets])
+
+
+def load_transformers(name: str, options: PriorOptions) -> TransformersPrior:
+    """Load `NAME_OR_PATH[@REVISION]` and check that it can be used for scoring."""
+    prior = TransformersPrior(load_checkpoint(name, options))
+    _preflight(prior, name)
+    return prior
+
+
+def _split(rows: Rows, counts: Sequence[int]) -> list[Rows]:
+    cuts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
+    at = np.searchsorted(rows.flagged, cuts)
+    return [
+        Rows(rows.logprobs[a:b], rows.flagged[i:j] - a, rows.rivals[i:j], rows.rival_logprobs[i:j])
+        for a, b, i, j in zip(cuts, cuts[1:], at, at[1:], strict=False)
+    ]
+
+
+def _joined(
+    text: Encoded, windowed: Sequence[tuple[Window, Rows]], surfaces: Surfaces, k: int
+) -> TokenScores:
+    logprobs = np.full(len(text.ids), np.nan, dtype=np.float32)
+    width = max((rows.rivals.shape[1] for _, rows in windowed), default=k)
+    flagged: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
+    rivals: list[NDArray[np.int32]] = [np.zeros((0, width), dtype=np.int32)]
+    chances: list[NDArray[np.float32]] = [np.zeros((0, width), dtype=np.float32)]
+    for window, rows in windowed:
+        logprobs[window.first : window.stop] = rows.logprobs
+        flagged.append(rows.flagged + window.first)
+        rivals.append(widen(rows.rivals, width, -1))
+        chances.append(widen(rows.rival_logprobs, width, -np.inf))
+    marked, ids, best = np.concatenate(flagged), np.concatenate(rivals), np.concatenate(chances)
+    mass = np.exp(best.astype(np.float64)).sum(axis=1)
+    kept = np.isin(text.ids, list(surfaces.special), invert=True)
+    if not kept.all():
+        # A special token in a text is its "unknown": the model reads it, nobody edits it.
+        marked = (np.cumsum(kept) - 1)[marked]
+    return TokenScores(
+        ids=text.ids[kept],
+        spans=text.spans[kept],
+        logprobs=logprobs[kept],
+        flagged=marked.astype(np.int32),
+        rivals=ids,
+        rival_logprobs=best,
+        rival_mass=np.minimum(mass, 1.0).astype(np.float32),
+    )
+
+
+def _preflight(prior: TransformersPrior, name: str) -> None:
+    """Score one short text and look whether the answer can be true."""
+    text = "The weather was fine, and the two of them walked down to the sea."
+    [scores] = prior.score([text], Ask(above=0.0, k=8))
+    if len(scores.ids) < 2 or not (scores.spans[:, 0] >= 0).any():
+        raise ModelError(f"hf:{name}: the tokenizer does not place its tokens in a plain English sentence")
+    known = scores.logprobs[~np.isnan(scores.logprobs)]
+    unscored = len(scores.ids) - len(known)
+    if unscored > 1 or not np.isfinite(known).all() or not np.isfinite(scores.rival_mass).all():
+        raise ModelError(f"hf:{name}: the model gives probabilities that are no numbers; are its weights intact?")

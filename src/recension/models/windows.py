@@ -1,0 +1,56 @@
+"""Token windows for texts of any length: nothing is truncated, every token is scored once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from recension.errors import ModelError
+
+SMALLEST_CONTEXT = 4
+
+
+class Window(NamedTuple):
+    """The tokens `start:stop` of a text, read together; those from `first` on get their score here."""
+
+    start: int
+    stop: int
+    first: int
+
+
+def windows(length: int, context: int, bos: bool) -> list[Window]:
+    """Windows over a text of `length` tokens for a model that reads `context` tokens, its BOS included.
+
+    Later windows begin half a context further on and score only what no earlier window has scored, so every token is
+    scored in the window where it has most before it. Without a BOS the first token of the text has nothing before it;
+    the window's `first` is then 1.
+    """
+    if context < SMALLEST_CONTEXT:
+        raise ModelError(f"a context of {context} tokens is too short to score texts: it takes {SMALLEST_CONTEXT}")
+    room = context - 1 if bos else context
+    stride = context // 2
+    cut: list[Window] = []
+    scored = 0 if bos else 1
+    start = 0
+    while scored < length:
+        stop = min(start + room, length)
+        cut.append(Window(start, stop, scored))
+        scored = stop
+        start += stride
+    return cut
+
+
+def packs(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Group windows, longest first, into packs of at most `budget` tokens; a longer one goes alone.
+
+    The plan depends on the lengths alone, so the same texts always make the same packs.
+    """
+    plan: list[list[int]] = []
+    filled = 0
+    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if not plan or filled + lengths[i] > budget:
+            plan.append([])
+            filled = 0
+        plan[-1].append(i)
+        filled += lengths[i]
+    return plan

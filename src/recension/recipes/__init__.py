@@ -1,0 +1,1 @@
+"""One module for each verb: its settings and its function."""

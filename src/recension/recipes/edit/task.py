@@ -1,0 +1,203 @@
+"""One shard of an `edit`, in whatever process it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from recension.corpus import BadRow, Layout, OutRow, Piece, Reading, Record, check_unchanged, read_piece
+from recension.document import Document, Field, Origin
+from recension.identity import content_hash
+from recension.methods.protect import compile_protection, protected_intervals
+from recension.methods.tally import Counts
+from recension.methods.toedit import Edit, Edited, Sampling, edit_text
+from recension.models.load import PriorOptions
+from recension.ports import TokenScores
+from recension.randomness import document_key
+from recension.recipes.priors import Loaded, load
+from recension.run.progress import Pulse
+from recension.run.receipts import Receipt
+from recension.run.shards import ShardPlan, ShardWriter
+
+ROUND_CHARACTERS = 1 << 19  # scored together; a function of the content, so restarts see the same batches
+ROUND_DOCUMENTS = 4_096
+
+EDITS_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),  # the row in the data shard of the same number
+        ("id", pa.string()),
+        ("edition", pa.int32()),
+        ("generation", pa.int32()),
+        ("path", pa.string()),
+        ("start", pa.int64()),  # character offsets in the text that this generation edited
+        ("end", pa.int64()),
+        ("old", pa.string()),
+        ("new", pa.string()),
+        ("p_old", pa.float32()),
+        ("p_new", pa.float32()),
+        ("position", pa.int64()),  # the token's number in that text
+    ]
+)
+
+
+class Draft(NamedTuple):
+    """A text on its way through the generations."""
+
+    text: str
+    fields: tuple[Field, ...]
+    edits: tuple[tuple[int, Edit], ...] = ()  # (generation, edit)
+
+
+@dataclass(frozen=True)
+class EditTask:
+    """Reads a piece, edits it, writes its shard. Picklable; models are loaded where it runs."""
+
+    plan: ShardPlan
+    reading: Reading
+    layout: Layout
+    sampling: Sampling
+    priors: tuple[str, ...]
+    options: PriorOptions
+    policy: str
+    editions: int
+    protect: tuple[str, ...]
+    seed: int
+    run: str
+    files: tuple[Any, ...]
+
+    def __call__(self, piece: Piece) -> Receipt:
+        check_unchanged(piece, self.files)
+        tally = Tally(len(self.priors))
+        pulse = Pulse(self.plan.out, piece.index)
+        with ShardWriter(self.plan, piece.index) as shard:
+            for batch in rounds(read_piece(piece, self.reading, self.layout)):
+                records = [item for item in batch if isinstance(item, Record)]
+                self._account(shard, batch)
+                before = tally.tokens
+                self._write(shard, records, self._edit(records, tally))
+                pulse.add(len(records), tally.tokens - before, len(batch) - len(records))
+            check_unchanged(piece, self.files)
+            receipt = shard.commit(tally.to_json(), piece.sources(), piece.rows_cap)
+        pulse.end()
+        return receipt
+
+    @cached_property
+    def _patterns(self) -> Any:
+        return compile_protection(self.protect)
+
+    def _account(self, shard: ShardWriter, batch: Sequence[Record | BadRow]) -> None:
+        for item in batch:
+            if isinstance(item, Record):
+                shard.row(self.editions)
+            else:
+                shard.row(1)
+                shard.drop(item)
+
+    def _edit(self, records: Sequence[Record], tally: Tally) -> list[list[Draft]]:
+        """For each record its finished editions."""
+        originals = [Draft(r.document.text, r.document.fields) for r in records]
+        drafts = [[draft] * self.editions for draft in originals]
+        scores: list[TokenScores] = []
+        for step, name in enumerate(self.priors, start=1):
+            loaded = load(name, self.options)
+            anchored = step == 1 or self.policy == "anchor"
+            if not (anchored and step > 1 and name == self.priors[step - 2]):
+                texts = [d.text for d in originals] if anchored else [d[0].text for d in drafts]
+                scores = loaded.prior.score(texts, self.sampling.ask())
+            for i, record in enumerate(records):
+                sources = [originals[i]] * self.editions if anchored else drafts[i]
+                drafts[i] = [
+                    self._step(record, (sources[e], drafts[i][e]), scores[i], (loaded, step, e + 1), tally)
+                    for e in range(self.editions)
+                ]
+        return drafts
+
+    def _step(
+        self,
+        record: Record,
+        drafts: tuple[Draft, Draft],
+        scores: TokenScores,
+        place: tuple[Loaded, int, int],
+        tally: Tally,
+    ) -> Draft:
+        (source, last), (loaded, step, edition) = drafts, place
+        document = record.document
+        age = document.origin.generation if document.origin else 0
+        given = document.id if document.given_id else None
+        key = document_key(self.seed, given, content_hash(source.text), age + step, edition)
+        protect = protected_intervals(source.text, self._patterns)
+        choice = (self.sampling, protect, key)
+        edited: Edited = edit_text(source.text, source.fields, scores, loaded.vocabulary, choice)
+        tally.add(step, edited.counts)
+        log = (*last.edits, *((step, edit) for edit in edited.edits))
+        return Draft(edited.text, edited.fields, log)
+
+    def _write(self, shard: ShardWriter, records: Sequence[Record], drafts: Sequence[Sequence[Draft]]) -> None:
+        rows: list[OutRow] = []
+        log: list[tuple[Any, ...]] = []
+        for record, editions in zip(records, drafts, strict=True):
+            for edition, draft in enumerate(editions, start=1):
+                number = shard.written + len(rows)
+                document = self._edited(record.document, draft)
+                texts = {f.path: draft.text[f.start : f.end] for f in draft.fields}
+                rows.append(OutRow(record, document, texts, edition))
+                log += [(number, document.id, edition, generation, *edit) for generation, edit in draft.edits]
+        if rows:
+            shard.write(self.layout.batch(rows))
+        if log:
+            columns = list(zip(*log, strict=True))
+            arrays = [pa.array(c, type=f.type) for c, f in zip(columns, EDITS_SCHEMA, strict=True)]
+            shard.log("edits", pa.RecordBatch.from_arrays(arrays, schema=EDITS_SCHEMA))
+
+    def _edited(self, document: Document, draft: Draft) -> Document:
+        old = document.origin
+        age = (old.generation if old else 0) + len(self.priors)
+        origin = Origin("edited", old.root if old else document.id, document.id, "toedit", self.run, age)
+        return replace(document, text=draft.text, origin=origin, fields=draft.fields)
+
+
+def rounds(items: Iterator[Record | BadRow]) -> Iterator[list[Record | BadRow]]:
+    """Rows that are scored together: bounded, and the same for every worker and restart."""
+    batch: list[Record | BadRow] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += len(item.document.text) if isinstance(item, Record) else len(item.original)
+        if size >= ROUND_CHARACTERS or len(batch) >= ROUND_DOCUMENTS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+class Tally:
+    """The sums of a shard, by generation."""
+
+    def __init__(self, generations: int) -> None:
+        self._counts = [Counts()] * generations
+
+    def add(self, generation: int, counts: Counts) -> None:
+        self._counts[generation - 1] += counts
+
+    @property
+    def tokens(self) -> int:
+        return self._counts[0].tokens
+
+    def to_json(self) -> dict[str, Any]:
+        return {"tokens": self.tokens, "generations": [counts.to_json() for counts in self._counts]}
+
+
+def editing_log(path: Path) -> Iterator[tuple[int, int, Edit]]:
+    """The edits of a shard as (row, generation, edit), in the order they were written."""
+    from recension.corpus import read_table_rows
+
+    for batch in read_table_rows(path):
+        columns = batch.to_pydict()
+        edits = zip(*(columns[name] for name in Edit._fields), strict=True)
+        for row, generation, values in zip(columns["row"], columns["generation"], edits, strict=True):
+            yield row, generation, Edit(*values)

@@ -1,0 +1,26 @@
+"""Priors by name, loaded once in each process."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from recension.methods.toedit import Surfaces, surfaces
+from recension.models.load import PriorOptions, load_prior
+from recension.ports import Prior
+
+
+class Loaded(NamedTuple):
+    prior: Prior
+    vocabulary: Surfaces
+
+
+@lru_cache(maxsize=8)
+def load(name: str, options: PriorOptions) -> Loaded:
+    prior = load_prior(name, options)
+    return Loaded(prior, surfaces(prior.surfaces))
+
+
+def forget() -> None:
+    """Give the memory back, for a parent whose workers load their own."""
+    load.cache_clear()

@@ -1,0 +1,146 @@
+"""`revert`: the original text of an edited corpus, byte for byte, from the log of its edits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from recension import __version__
+from recension.corpus import BadRow, Corpus, Layout, OutRow, Piece, Reading, Record, open_corpus, read_piece
+from recension.corpus import dropped_from as dropped_row
+from recension.document import JSON, Document, Dropped, Origin
+from recension.engines.local import LocalEngine, available_cores
+from recension.errors import UsageError, VerificationError
+from recension.recipes.edit.task import rounds
+from recension.recipes.pages import plain_pages
+from recension.recipes.restoring import EditedRun, LogReader, edited_run, texts_by_generation
+from recension.recipes.settings import Effort, setting
+from recension.run.execute import Bounds, Totals, execute, seal, totals
+from recension.run.manifest import Manifest, open_run
+from recension.run.progress import Observer, Silent
+from recension.run.receipts import Receipt
+from recension.run.shards import ShardPlan, ShardWriter
+
+RECIPE_VERSION = 1
+PIECE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RevertSpec:
+    """What to restore."""
+
+    to: int = setting(0, "Stop at this generation; 0 is the original.", metavar="G", group="Restoring")
+    format: Literal["parquet", "jsonl", "jsonl.gz", "jsonl.zst"] = setting(
+        "parquet", "How documents are written.", ("parquet", "jsonl", "jsonl.gz", "jsonl.zst"), group="Output"
+    )
+
+
+def revert(
+    edited: str | Path,
+    out: str | Path,
+    spec: RevertSpec | None = None,
+    effort: Effort | None = None,
+    observer: Observer | None = None,
+    fresh: bool = False,
+) -> Totals:
+    """Write the documents of `edited` as they were at generation `spec.to`."""
+    spec, effort, observer, out = spec or RevertSpec(), effort or Effort(), observer or Silent(), Path(out)
+    source = edited_run(Path(edited))
+    if not 0 <= spec.to <= source.generations:
+        raise UsageError(f"--to {spec.to}: {edited} has the generations 0 (the original) to {source.generations}")
+    corpus = open_corpus([str(edited)], Reading(shape="mixed" if _mixed(source) else "auto"), exclude=out)
+    with open_run(out, _manifest(source, spec, corpus), fresh) as run:
+        task = RevertTask(
+            ShardPlan(run.out, run.key, spec.format, {"data": corpus.layout.schema}),
+            corpus.reading,
+            corpus.layout,
+            source,
+            spec.to,
+        )
+        workers = max(1, min(effort.workers or available_cores(), corpus.total_bytes // PIECE_BYTES))
+        bounds = Bounds(PIECE_BYTES, effort.limit, effort.max_dropped)
+        execute(run, task, corpus, LocalEngine(workers), bounds, observer)
+        sums = totals(run.out)
+        seal(run, corpus.digests, plain_pages(run, corpus.layout, spec.format, _story(source, spec)), effort.limit)
+    return sums
+
+
+def _mixed(source: EditedRun) -> bool:
+    spec: Any = source.manifest.identity["spec"]
+    return bool(spec["shape"] == "mixed")
+
+
+def _story(source: EditedRun, spec: RevertSpec) -> str:
+    what = "the original texts" if spec.to == 0 else f"the texts of generation {spec.to}"
+    return f"Restored with `recension revert`: {what} of run {source.manifest.key[:12]}."
+
+
+def _manifest(source: EditedRun, spec: RevertSpec, corpus: Corpus) -> Manifest:
+    identity: dict[str, JSON] = {
+        "spec": {"to": spec.to, "format": spec.format},
+        "edited": source.manifest.key,
+        "inputs": [file.to_json() for file in corpus.files],
+        "layout": corpus.layout.to_json(),
+    }
+    facts: dict[str, JSON] = {
+        "recension": __version__,
+        "given": [str(source.out)],
+        "urls": {file.label: file.url for file in corpus.files},
+    }
+    return Manifest("revert", RECIPE_VERSION, identity, facts)
+
+
+@dataclass(frozen=True)
+class RevertTask:
+    """Reads a piece of an edited run and writes what it was."""
+
+    plan: ShardPlan
+    reading: Reading
+    layout: Layout
+    source: EditedRun
+    to: int
+
+    def __call__(self, piece: Piece) -> Receipt:
+        with ShardWriter(self.plan, piece.index) as shard:
+            logs: dict[str, LogReader] = {}
+            for batch in rounds(read_piece(piece, self.reading, self.layout)):
+                rows = list(self._restore(batch, shard, logs))
+                if rows:
+                    shard.write(self.layout.batch(rows))
+            return shard.commit({}, piece.sources(), piece.rows_cap)
+
+    def _restore(
+        self, batch: list[Record | BadRow], shard: ShardWriter, logs: dict[str, LogReader]
+    ) -> Iterator[OutRow]:
+        for item in batch:
+            shard.row(1)
+            if isinstance(item, BadRow):
+                shard.drop(item)
+                continue
+            name, row = Path(item.place.file).name, item.place.row - 1
+            edition = row % self.source.editions + 1
+            if edition > 1 and self.to == 0:
+                why = "another edition of the same original, which is written once"
+                shard.drop(dropped_row(item, Dropped(item.document.id, "other-edition", why)))
+                continue
+            log = logs.setdefault(name, LogReader(self.source.out, name)).of(row)
+            texts = {f.path: self._text(item, f.path, log) for f in item.document.fields}
+            yield OutRow(item, self._document(item.document), texts, edition)
+
+    def _text(self, record: Record, path: str, log: Any) -> str:
+        field = next(f for f in record.document.fields if f.path == path)
+        last = record.document.text[field.start : field.end]
+        try:
+            return texts_by_generation(last, path, log, self.source)[self.to]
+        except ValueError as error:
+            place = f"{record.place.file} row {record.place.row}"
+            raise VerificationError(f"{place} ({record.document.id}) was changed after its edit: {error}") from None
+
+    def _document(self, document: Document) -> Document:
+        spec: Any = self.source.manifest.identity["spec"]
+        old = document.origin or Origin("unknown", document.id, document.id, "", "", self.source.generations)
+        age = max(old.generation - self.source.generations + self.to, 0)
+        kind = "edited" if age else spec["origin"] or "unknown"
+        return replace(document, origin=Origin(kind, old.root, old.parent, "toedit" if age else "", "", age))

@@ -1,0 +1,140 @@
+"""`train ngram`: fit an n-gram prior on a corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from recension import __version__
+from recension.corpus import BadRow, Corpus, Reading, open_corpus, read_piece
+from recension.document import JSON
+from recension.errors import ModelError, TooManyDroppedError, UsageError
+from recension.models.ngram import NgramSettings, NgramSummary, train
+from recension.recipes.settings import Effort, setting
+from recension.run import folder
+from recension.run.execute import seal
+from recension.run.manifest import Manifest, Run, open_run
+from recension.run.progress import Observer, Progress, Silent
+from recension.run.receipts import read_seal
+from recension.run.shards import ShardPlan, ShardWriter
+from recension.run.verify import file_sha256
+
+RECIPE_VERSION = 1
+PIECE_BYTES = 8 << 20
+SUMMARY = "report.json"
+
+
+@dataclass(frozen=True, slots=True)
+class NgramSpec:
+    """Everything that can change the fitted model."""
+
+    order: int = setting(5, "The longest n-gram.", metavar="N", group="Model")
+    vocabulary: int = setting(8192, "Tokens of the byte-level BPE that is fitted first.", metavar="N", group="Model")
+    min_count: int = setting(1, "Leave out n-grams of order 3 and up that occur less often.", metavar="N", group="Model")
+    tokenizer: str | None = setting(None, "Use this tokenizer.json instead of fitting one.", metavar="FILE", group="Model")
+
+    text_key: str = setting("text", "The column that holds the text.", metavar="NAME", group="Input")
+    id_key: str = setting("id", "The column that holds the id.", metavar="NAME", group="Input")
+    shape: Literal["auto", "text", "chat", "instruction", "mixed"] = setting(
+        "auto", "What the rows are; auto looks at the first ones.", ("auto", "text", "chat", "instruction", "mixed"),
+        group="Input",
+    )  # fmt: skip
+    text_unit: Literal["document", "paragraph", "line"] = setting(
+        "document", "What one document of a .txt file is.", ("document", "paragraph", "line"), group="Input"
+    )
+    max_row: int = setting(64 << 20, "Rows of more bytes are set aside unread.", metavar="BYTES", group="Input")
+
+
+def train_ngram(
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    spec: NgramSpec | None = None,
+    effort: Effort | None = None,
+    observer: Observer | None = None,
+    fresh: bool = False,
+) -> NgramSummary:
+    """Fit a model and write it to `out/model`; `ngram:OUT` names it from then on. A finished one is read back."""
+    spec, effort, observer, out = spec or NgramSpec(), effort or Effort(), observer or Silent(), Path(out)
+    if spec.tokenizer is not None and not Path(spec.tokenizer).is_file():
+        raise UsageError(f"--tokenizer {spec.tokenizer}: no such file")
+    reading = Reading(spec.text_key, spec.id_key, spec.shape, spec.text_unit, spec.max_row)
+    corpus = open_corpus([str(i) for i in inputs], reading, exclude=out)
+    for name in corpus.skipped:
+        observer.note(f"skipped {name}: not a format that is read")
+    with open_run(out, _manifest(spec, corpus, effort, [str(i) for i in inputs]), fresh) as run:
+        sealed = read_seal(run.out)
+        if sealed is None or sealed.key != run.key or not (run.out / SUMMARY).is_file():
+            _fit(run, spec, corpus, effort, observer)
+        return msgspec.json.decode((run.out / SUMMARY).read_bytes(), type=NgramSummary)
+
+
+def _manifest(spec: NgramSpec, corpus: Corpus, effort: Effort, given: list[str]) -> Manifest:
+    settings: dict[str, JSON] = asdict(spec)
+    if spec.tokenizer is not None:
+        settings["tokenizer"] = file_sha256(Path(spec.tokenizer))
+    # A model of a part of the corpus is another model: here the limit changes the answer.
+    identity: dict[str, JSON] = {
+        "spec": {**settings, "limit": effort.limit},
+        "inputs": [file.to_json() for file in corpus.files],
+    }
+    facts: dict[str, JSON] = {
+        "recension": __version__,
+        "given": list(given),
+        "urls": {file.label: file.url for file in corpus.files},
+        "skipped": list(corpus.skipped),
+        "config": dict(asdict(spec)),
+    }
+    return Manifest("train-ngram", RECIPE_VERSION, identity, facts)
+
+
+def _fit(run: Run, spec: NgramSpec, corpus: Corpus, effort: Effort, observer: Observer) -> None:
+    settings = NgramSettings(spec.order, spec.vocabulary, spec.min_count, tokenizer=spec.tokenizer)
+    made = run.out / folder.SCRATCH / "model"
+    with ShardWriter(ShardPlan(run.out, run.key, "parquet", {}), 0) as shard:
+        texts = _texts(corpus, effort, shard)
+
+        def tick(stage: str, done: int) -> None:
+            observer.update(Progress(stage, documents=done if stage == "tokenise" else shard.used, dropped=_lost(shard)))
+
+        with folder.writing(made):
+            summary = train(texts, settings, made, tick)
+            if effort.max_dropped is not None and _lost(shard) > effort.max_dropped * (shard.used + _lost(shard)):
+                raise TooManyDroppedError(
+                    f"{_lost(shard):,} rows were set aside, more than --max-dropped {effort.max_dropped:g} of all: "
+                    "raise it to go on"
+                )
+            target = run.out / "model"
+            if target.is_dir():
+                for path in target.iterdir():
+                    path.unlink()
+            target.mkdir(exist_ok=True)
+            for path in sorted(made.iterdir()):
+                path.replace(target / path.name)
+            folder.sync_folder(target)
+        shard.commit({"tokens": summary.tokens, "documents": summary.documents})
+    report = msgspec.json.format(msgspec.json.encode(summary), indent=1)
+    model = {f"model/{p.name}": file_sha256(p) for p in sorted((run.out / "model").iterdir())}
+    seal(run, corpus.digests, {SUMMARY: report}, effort.limit, model)
+
+
+def _texts(corpus: Corpus, effort: Effort, shard: ShardWriter) -> Iterator[str]:
+    """The text of every row; what cannot be read goes to the shard."""
+    for piece in corpus.pieces(PIECE_BYTES, effort.limit):
+        for row in read_piece(piece, corpus.reading, corpus.layout):
+            shard.row(1)
+            if isinstance(row, BadRow):
+                shard.drop(row)
+            else:
+                shard.used += 1
+                yield row.document.text
+    corpus.check_unchanged()
+    if not shard.used:
+        raise ModelError("there is nothing to fit: no row of the input holds a text")
+
+
+def _lost(shard: ShardWriter) -> int:
+    return sum(shard.dropped.values())

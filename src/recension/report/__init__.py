@@ -1,0 +1,28 @@
+"""Values in, self-contained pages out. Nothing here knows of runs, models or methods."""
+
+from recension.report.card import Card, CardPart, dataset_card
+from recension.report.edit import edit_page, edit_summary_lines
+from recension.report.values import (
+    EditReport,
+    GenerationReport,
+    Mark,
+    ViewedDocument,
+    ViewedText,
+    edit_report_from_json,
+)
+from recension.report.view import write_view
+
+__all__ = [
+    "Card",
+    "CardPart",
+    "EditReport",
+    "GenerationReport",
+    "Mark",
+    "ViewedDocument",
+    "ViewedText",
+    "dataset_card",
+    "edit_page",
+    "edit_report_from_json",
+    "edit_summary_lines",
+    "write_view",
+]

@@ -1,0 +1,1 @@
+"""Executions that lose nothing: manifest, shards, passes, receipts, verification."""

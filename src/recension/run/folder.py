@@ -1,0 +1,113 @@
+"""A run folder on disk: atomic writes, the lock, and file-system errors said plainly."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from recension.errors import LockedError, OutputError
+
+MANIFEST = "manifest.json"
+LOCK = ".lock"
+SCRATCH = ".tmp"
+PARTS = ("data", "dropped", "edits", "journal", "model", "receipts", "passes")
+PAGES = ("report.json", "report.html", "view.html", "README.md", "config.yaml")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what a file system refuses into one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        if full:
+            raise OutputError(
+                f"no space left while writing {path}; nothing finished is lost: free some space and run the same "
+                "command again"
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            reason = "the file system is read-only" if error.errno == errno.EROFS else "permission denied"
+            raise OutputError(f"cannot write {path}: {reason}; choose another -o or make it writable") from error
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """The file is either as it was or whole."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold the folder. The kernel lets go of the lock when this process ends, however it ends."""
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / LOCK).open("a+")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise LockedError(f"{out} is in use by {holder}: wait for it, or stop it and run this again") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def is_run(out: Path) -> bool:
+    return (out / MANIFEST).is_file()
+
+
+def check_ours(out: Path) -> None:
+    """Refuse a place that holds something else: nothing of a user's is ever overwritten."""
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file; -o names a folder")
+    if out.is_dir() and not is_run(out):
+        foreign = sorted(p.name for p in out.iterdir() if p.name not in (LOCK, SCRATCH))
+        if foreign:
+            raise OutputError(f"{out} holds other files ({foreign[0]}) and no Recension run: choose an empty folder")
+
+
+def clear(out: Path) -> None:
+    """Remove a run, the manifest last, so that a kill half-way leaves a run that can be cleared again."""
+    with writing(out):
+        for name in ("receipts", *(p for p in PARTS if p != "receipts"), SCRATCH):
+            shutil.rmtree(out / name, ignore_errors=False) if (out / name).is_dir() else None
+        for name in (*PAGES, MANIFEST):
+            (out / name).unlink(missing_ok=True)
+
+
+def clear_scratch(out: Path) -> None:
+    """Half-written files of a killed process: their shard has no receipt and is done again."""
+    with writing(out / SCRATCH):
+        with suppress(FileNotFoundError):
+            shutil.rmtree(out / SCRATCH)
+        (out / SCRATCH).mkdir()

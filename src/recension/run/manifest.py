@@ -1,0 +1,162 @@
+"""What a run is: everything that can change its output, and the key made of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recension.document import JSON
+from recension.errors import ManifestMismatchError, OutputError
+from recension.identity import fingerprint
+from recension.run import folder
+from recension.run.receipts import Receipt, read_receipt
+
+SHOWN_DIFFERENCES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`identity` is what the key is made of: spec, inputs (label, size, stamp), layout, models.
+
+    `facts` stand beside it and change nothing: where the inputs were, the version, the resolved configuration.
+    """
+
+    recipe: str
+    recipe_version: int
+    identity: Mapping[str, JSON]
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+    decided: Mapping[str, JSON] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return fingerprint([self.recipe, self.recipe_version, self.identity])
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "recipe": self.recipe,
+            "recipe_version": self.recipe_version,
+            "key": self.key,
+            **{name: self.identity[name] for name in self.identity},
+            "decided": dict(self.decided),
+            "facts": dict(self.facts),
+        }
+
+
+def read_manifest(out: Path) -> Manifest:
+    path = out / folder.MANIFEST
+    try:
+        raw = json.loads(path.read_bytes())
+        identity = {k: v for k, v in raw.items() if k not in ("recipe", "recipe_version", "key", "decided", "facts")}
+        manifest = Manifest(raw["recipe"], raw["recipe_version"], identity, raw["facts"], raw["decided"])
+        recorded = raw["key"]
+    except FileNotFoundError:
+        raise OutputError(f"{out} is no Recension run: it has no {folder.MANIFEST}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{path} cannot be read ({error}): the folder was damaged; start over with --fresh") from None
+    if manifest.key != recorded:
+        raise OutputError(f"{path} does not match its own key: it was changed by hand; start over with --fresh")
+    return manifest
+
+
+class Run:
+    """An open, locked run folder."""
+
+    def __init__(self, out: Path, manifest: Manifest) -> None:
+        self.out = out
+        self.manifest = manifest
+
+    @property
+    def key(self) -> str:
+        """The key of a shard: the manifest's, and what passes have decided since."""
+        return shard_key(self.manifest)
+
+    @property
+    def name(self) -> str:
+        """How documents of this run refer to it."""
+        return self.manifest.key[:12]
+
+    def decide(self, name: str, value: JSON) -> None:
+        """Record what a pass found; it is part of the key of every shard from now on."""
+        manifest = self.manifest
+        self.manifest = Manifest(
+            manifest.recipe,
+            manifest.recipe_version,
+            manifest.identity,
+            manifest.facts,
+            {**manifest.decided, name: value},
+        )
+        self._write()
+
+    def receipt(self, index: int) -> Receipt | None:
+        receipt = read_receipt(self.out, index)
+        return receipt if receipt is not None and receipt.key == self.key else None
+
+    def is_done(self, index: int) -> bool:
+        """Whether a shard is finished and was not cut short by a limit."""
+        receipt = self.receipt(index)
+        return receipt is not None and receipt.rows_cap is None
+
+    def _write(self) -> None:
+        content = json.dumps(self.manifest.to_json(), indent=1, ensure_ascii=False).encode()
+        folder.write_atomic(self.out / folder.MANIFEST, content + b"\n")
+
+
+def shard_key(manifest: Manifest) -> str:
+    return fingerprint([manifest.key, dict(manifest.decided)])
+
+
+@contextmanager
+def open_run(out: Path, manifest: Manifest, fresh: bool = False) -> Iterator[Run]:
+    """Create a run, or go on with the same one; another one is refused with the difference shown."""
+    folder.check_ours(out)
+    with folder.locked(out):
+        if fresh and folder.is_run(out):
+            folder.clear(out)
+        run = Run(out, manifest)
+        if folder.is_run(out):
+            existing = read_manifest(out)
+            if existing.key != manifest.key:
+                changes = "; ".join(differences(existing, manifest))
+                raise ManifestMismatchError(
+                    f"{out} holds another run: {changes}. Choose another -o, or start over with --fresh"
+                )
+            run.manifest = existing
+        else:
+            run._write()
+        folder.clear_scratch(out)
+        yield run
+
+
+def differences(old: Manifest, new: Manifest) -> list[str]:
+    """What changed between two manifests, in the words of their keys."""
+    before = dict(_flat("", {"recipe": old.recipe, "recipe_version": old.recipe_version, **old.identity}))
+    after = dict(_flat("", {"recipe": new.recipe, "recipe_version": new.recipe_version, **new.identity}))
+    changed = [
+        f"{name} was {_short(before.get(name))}, now {_short(after.get(name))}"
+        for name in dict.fromkeys([*before, *after])
+        if before.get(name, ...) != after.get(name, ...)
+    ]
+    if len(changed) > SHOWN_DIFFERENCES:
+        changed = [*changed[:SHOWN_DIFFERENCES], f"and {len(changed) - SHOWN_DIFFERENCES} more"]
+    return changed
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
+    elif isinstance(value, list | tuple) and value:
+        for index, inner in enumerate(value):
+            label = inner.get("label", index) if isinstance(inner, Mapping) else index
+            yield from _flat(f"{prefix}[{label}]", inner)
+    else:
+        yield prefix, value
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
