@@ -1,6 +1,6 @@
 """The main job on the samples in this repository: fit a prior, edit unseen text, prove it, look at it.
 
-    python demo.py [FOLDER]
+python demo.py [FOLDER]
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def main(folder: Path) -> int:
     report = recension.edit([HERE / "samples" / "unseen.jsonl"], edited, spec)
     step = report.generations[0]
     changed = step.changed / step.tokens
-    print(f"   {report.documents:,} documents, {step.tokens:,} tokens: {step.flagged / step.tokens:.1%} flagged, {changed:.1%} changed")
+    print(
+        f"   {report.documents:,} documents, {step.tokens:,} tokens: {step.flagged / step.tokens:.1%} flagged, {changed:.1%} changed"
+    )
 
     print("3  verify: every row accounted for, every byte as written")
     proof = recension.verify(edited)

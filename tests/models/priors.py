@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from tiny import FAMILIES
+
 from recension.models.fake import fake_prior
+from recension.models.load import PriorOptions, load_prior
 from recension.models.ngram import NgramPrior, NgramSettings, train
 from recension.ports import Prior
 
@@ -26,9 +29,17 @@ def ngram(folder: Path) -> Prior:
     return NgramPrior.load(folder / "ngram")
 
 
+def transformers_prior(family: str) -> Callable[[Path], Prior]:
+    def make(folder: Path) -> Prior:
+        return load_prior(f"hf:{FAMILIES[family](folder)}", PriorOptions(batch_tokens=256))
+
+    return make
+
+
 PRIORS: dict[str, Callable[[Path], Prior]] = {
     "fake:plain": lambda _: fake_prior("plain"),
     "fake:sure": lambda _: fake_prior("sure"),
     "fake:headless": lambda _: fake_prior("headless"),
     "ngram": ngram,
+    **{f"hf:{family}": transformers_prior(family) for family in ("llama-metaspace", "gpt2", "qwen", "bloom")},
 }

@@ -10,12 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WORDS = (
+TEXT = (
     "the river ran past the old mill and the miller looked at the river every morning before he opened the gate "
     "of the mill because the water told him what the day would bring and whether the wheel would turn at all"
-).split()
+)
+WORDS = TEXT.split()
 LINES = [" ".join(WORDS[i : i + 9]).capitalize() + ".\n" for i in range(0, len(WORDS) - 9)]
 CORPUS = [*LINES, "  indented = code(1, 2)\n\n\treturn 3.14\n", "Überall naïve Cafés — 東京, ½ €5 “quoted” 😀.\n"]
+
+
+_NO_ENDS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 
 
 def _trained(tokenizer: Any, special: list[str], alphabet: list[str], size: int) -> None:
@@ -41,12 +45,13 @@ def byte_level(special: list[str], normalizer: Any = None) -> Any:
 
 def metaspace(prepend: bool = True) -> Any:
     """SentencePiece-style BPE as Llama 2 has it: ▁ for spaces, bytes for unknown characters."""
-    from tokenizers import Tokenizer, decoders, models, normalizers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     replace = normalizers.Replace(" ", "\u2581")
     draft = Tokenizer(models.BPE())
     draft.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), replace]) if prepend else replace
-    _trained(draft, ["<unk>", "<s>", "</s>"], [], 160)
+    draft.pre_tokenizer = pre_tokenizers.Split("\u2581", "merged_with_next")
+    _trained(draft, ["<unk>", "<s>", "</s>"], [], 300)
     layout = json.loads(draft.to_str())
     pieces = [p for p in layout["model"]["vocab"] if p.isascii() or "\u2581" in p]
     tokens = [*pieces[:3], *(f"<0x{b:02X}>" for b in range(256)), *pieces[3:]]
@@ -94,8 +99,7 @@ def _sizes(tokenizer: Any, **more: Any) -> dict[str, Any]:
     """Tokenizer and model sizes differ, as they do in the wild: the model knows 24 ids that mean nothing."""
     shared = {"vocab_size": tokenizer.get_vocab_size() + 24, "hidden_size": 64, "intermediate_size": 96}
     layers = {"num_hidden_layers": 2, "num_attention_heads": 4, "tie_word_embeddings": False}
-    ends = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
-    return {**shared, **layers, **ends, "max_position_embeddings": 128, **more}
+    return {**shared, **layers, **_NO_ENDS, "max_position_embeddings": 128, **more}
 
 
 def llama_metaspace(folder: Path) -> Path:
@@ -110,8 +114,9 @@ def gpt2(folder: Path) -> Path:
     from transformers import GPT2Config
 
     tokenizer = byte_level(["<|endoftext|>"])
+    size = tokenizer.get_vocab_size()
     config = GPT2Config(
-        vocab_size=tokenizer.get_vocab_size(), n_embd=64, n_layer=2, n_head=4, n_positions=96, bos_token_id=0, eos_token_id=0, tie_word_embeddings=False
+        vocab_size=size, n_embd=64, n_layer=2, n_head=4, n_positions=96, tie_word_embeddings=False, **_NO_ENDS
     )
     return _save(folder, tokenizer, config, {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"})
 
@@ -158,9 +163,8 @@ def bloom(folder: Path) -> Path:
     from transformers import BloomConfig
 
     tokenizer = byte_level(["<s>", "</s>"])
-    config = BloomConfig(
-        vocab_size=tokenizer.get_vocab_size(), hidden_size=64, n_layer=2, n_head=4, tie_word_embeddings=False
-    )
+    size = tokenizer.get_vocab_size()
+    config = BloomConfig(vocab_size=size, hidden_size=64, n_layer=2, n_head=4, tie_word_embeddings=False)
     return _save(folder, tokenizer, config, {"bos_token": "<s>", "eos_token": "</s>"})
 
 
@@ -170,7 +174,11 @@ def mamba(folder: Path) -> Path:
 
     tokenizer = byte_level(["<|endoftext|>"])
     config = MambaConfig(
-        vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=2, state_size=4, tie_word_embeddings=False
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        state_size=4,
+        tie_word_embeddings=False,
     )
     return _save(folder, tokenizer, config, {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"})
 

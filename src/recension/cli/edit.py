@@ -63,7 +63,7 @@ def edit(inputs: tuple[str, ...], output: Path | None, dry_run: bool, **values: 
 
 def _show(plan: Any, machine: bool) -> None:
     if machine:
-        emit("plan", **{k: v for k, v in asdict(plan).items()})
+        emit("plan", **asdict(plan))
         return
     seen = plan.glance
     click.echo(f"would read {plan.files:,} files, {plan.bytes / 1e6:,.1f} MB, in about {plan.shards:,} shards")
@@ -71,7 +71,9 @@ def _show(plan: Any, machine: bool) -> None:
         click.echo(f"would skip {name}: not a format that is read")
     click.echo(f"with {', '.join(dict.fromkeys(plan.priors))} in {plan.workers} processes")
     if seen.tokens:
-        click.echo(f"about {plan.tokens:,} tokens at {seen.tokens_per_second:,.0f} tokens/s each: {duration(plan.seconds)}")
+        click.echo(
+            f"about {plan.tokens:,} tokens at {seen.tokens_per_second:,.0f} tokens/s each: {duration(plan.seconds)}"
+        )
         if plan.settings.get("change_share") is None:
             click.echo(f"expected to change {seen.expected:.3%} of the tokens (from the first {seen.tokens:,})")
         else:

@@ -47,9 +47,7 @@ def verify(ctx: click.Context, folder: Path, machine: bool) -> None:
     else:
         for line in (*result.problems, *(f"note: {note}" for note in result.notes)):
             click.echo(line)
-        accounts = (
-            f"{result.rows:,} rows read, {result.units:,} units = {result.written:,} written + {result.dropped:,} dropped"
-        )
+        accounts = f"{result.rows:,} rows read, {result.units:,} units = {result.written:,} written + {result.dropped:,} dropped"
         if result.sound:
             click.echo(f"sound: {accounts}, in {result.shards:,} shards")
         elif result.problems:
@@ -59,7 +57,10 @@ def verify(ctx: click.Context, folder: Path, machine: bool) -> None:
     ctx.exit(0 if result.sound else 1)
 
 
-@click.command(cls=GroupedCommand, epilog="\b\nExamples:\n  recension revert edited -o original\n  recension revert edited -o one-step --to 1\n")
+@click.command(
+    cls=GroupedCommand,
+    epilog="\b\nExamples:\n  recension revert edited -o original\n  recension revert edited -o one-step --to 1\n",
+)
 @FOLDER
 @flags(RevertSpec, Effort)
 @config_option(RevertSpec, Effort)
@@ -76,11 +77,16 @@ def revert(folder: Path, output: Path | None, **values: Any) -> None:
     done(bool(values["machine"]), out, report, [f"restored {sums.written:,} documents"])
 
 
-@click.command(cls=GroupedCommand, epilog="\b\nExamples:\n  recension view edited\n  recension view edited -o page.html --max-edits 2000\n")
+@click.command(
+    cls=GroupedCommand,
+    epilog="\b\nExamples:\n  recension view edited\n  recension view edited -o page.html --max-edits 2000\n",
+)
 @FOLDER
 @flags(ViewSpec)
 @config_option(ViewSpec)
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="The page [default: OUT/view.html].")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="The page [default: OUT/view.html]."
+)
 @click.option("--json", "machine", is_flag=True, help="The result as JSON.")
 def view(folder: Path, output: Path | None, machine: bool, **values: Any) -> None:
     """Write one page that shows the edits of OUT: it needs no server and no network."""

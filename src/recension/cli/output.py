@@ -37,7 +37,9 @@ def need(inputs: tuple[str, ...], output: Path | None) -> tuple[tuple[str, ...],
     if output is None:
         raise UsageError("-o OUT is missing: the folder to write")
     if "://" in str(output) or ":/" in str(output)[:9]:
-        raise UsageError(f"-o {output}: a run folder is local (it holds a lock); copy it to {str(output)[:9]}... when done")
+        raise UsageError(
+            f"-o {output}: a run folder is local (it holds a lock); copy it to {str(output)[:9]}... when done"
+        )
     return inputs, output
 
 

@@ -27,7 +27,9 @@ def compile_protection(protect: Sequence[str]) -> tuple[re.Pattern[str], ...]:
             patterns.append(re.compile(PATTERNS.get(item, item)))
         except re.error as error:
             names = ", ".join(PATTERNS)
-            raise UsageError(f"--protect {item!r} is neither one of {names} nor a regular expression: {error}") from None
+            raise UsageError(
+                f"--protect {item!r} is neither one of {names} nor a regular expression: {error}"
+            ) from None
     return tuple(patterns)
 
 

@@ -62,11 +62,12 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
     local = Path(place).is_dir()
     spec: dict[str, JSON] = {
         "kind": "hf",
-        "name": Path(place).resolve().name if local else place,
+        "name": "local files" if local else place,
         "revision": None if local else getattr(model.config, "_commit_hash", None) or revision,
         "files": _fingerprints(Path(place)) if local else None,
         "architecture": type(model).__name__,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": device.type,
+        "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "dtype": str(dtype).removeprefix("torch."),
         "layout": body.layout,
         "bos": bos,
@@ -135,15 +136,16 @@ def _load_model(place: str, revision: str | None, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        model, notes = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             place, revision=revision, dtype=dtype, trust_remote_code=False, output_loading_info=True
         )
     except OSError as error:
         raise ModelError(f"hf:{place}: not found ({_brief(error)}); {_advice(place)}") from error
     except (ValueError, KeyError) as error:
-        raise ModelError(f"hf:{place}: not a causal language model that transformers knows ({_brief(error)})") from error
+        raise ModelError(f"hf:{place}: no causal language model that transformers knows ({_brief(error)})") from error
     except ImportError as error:
         raise ModelError(f"hf:{place}: the model needs a package that is not installed ({_brief(error)})") from error
+    model, notes = loaded
     if missing := sorted(notes.get("missing_keys") or ()):
         raise ModelError(
             f"hf:{place}: the checkpoint lacks weights of {type(model).__name__} ({missing[0]}"
@@ -165,10 +167,8 @@ def _advice(place: str) -> str:
 
 def _context(config: Any, wanted: int | None) -> int:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    longest = next(
-        (int(n) for key in ("max_position_embeddings", "n_positions", "max_seq_len") if (n := getattr(text, key, None))),
-        LONGEST_CONTEXT,
-    )
+    limits = [getattr(text, key, None) for key in ("max_position_embeddings", "n_positions", "max_seq_len")]
+    longest = next((int(limit) for limit in limits if limit), LONGEST_CONTEXT)
     if wanted is not None and wanted > longest:
         raise ModelError(f"a context of {wanted} tokens was asked for, but the model reads at most {longest}")
     return wanted or min(longest, LONGEST_CONTEXT)
@@ -201,7 +201,7 @@ def _take_apart(model: Any, device: torch.device, name: str) -> tuple[Body, Head
         vocabulary = truth.shape[1]
         tolerance = 2e-3 if next(model.parameters()).dtype == torch.float32 else 0.1
         network, head = _plain_head(model, whole, probes, truth, tolerance)
-        if network is None:
+        if head is None:
             return whole, Head(None, None, 1.0, 0.0, vocabulary)
         layout: Layout = "packed" if _packs(model, network, head, probes, truth, tolerance) else "equal-lengths"
     return Body(network, layout, False, device), head
@@ -252,9 +252,7 @@ def _plain_head(
     return None, None
 
 
-def _packs(
-    model: Any, network: Any, head: Head, probes: list[Any], truth: torch.Tensor, tolerance: float
-) -> bool:
+def _packs(model: Any, network: Any, head: Head, probes: list[Any], truth: torch.Tensor, tolerance: float) -> bool:
     """Switch the model to packed attention if it can be, and say whether it was."""
     import torch
 

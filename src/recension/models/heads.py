@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from recension.ports import Ask
 
 if TYPE_CHECKING:
     import torch
+
+Scalar = TypeVar("Scalar", np.int32, np.float32)
 
 # Rows times vocabulary of one chunk. On a CPU a chunk should stay in the shared cache between its steps.
 CPU_CHUNK = 6 << 20
@@ -151,7 +153,8 @@ def _best(table: torch.Tensor, k: int) -> tuple[NDArray[np.float32], NDArray[np.
     return best, ids
 
 
-def widen(array: NDArray[np.generic], width: int, fill: float) -> NDArray[np.generic]:
+def widen(array: NDArray[Scalar], width: int, fill: float) -> NDArray[Scalar]:
+    """The array with columns of `fill` added up to `width`."""
     if array.shape[1] >= width:
         return array
     padding = np.full((array.shape[0], width - array.shape[1]), fill, dtype=array.dtype)

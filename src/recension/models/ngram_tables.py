@@ -142,6 +142,8 @@ def _most_probable(tables: Tables, contexts: Sequence[Ints], depth: int) -> Riva
     for length in range(tables.order - 1, 0, -1):
         below, level = tables.levels[length - 1 : length + 1]
         known = contexts[length - 1] >= 0
+        if not known.any():
+            continue
         context = np.where(known, contexts[length - 1], 0)
         start = below.first[context].astype(np.int64)
         children = np.where(known, below.first[context + 1].astype(np.int64) - start, 0)

@@ -60,10 +60,10 @@ def packed_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,  # noqa: ARG001 - the borders say it all
+    attention_mask: torch.Tensor | None,
     **extra: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention in the shape that transformers asks for: (1, heads, tokens, size) to (1, tokens, heads, size)."""
+    """Causal attention from (1, heads, tokens, size) to (1, tokens, heads, size), as transformers asks for it."""
     import torch
 
     borders = _BORDERS.get()
@@ -113,23 +113,22 @@ def _one_kernel(
 ) -> torch.Tensor | None:
     """flash-attn where it is installed, else torch's own kernel for packed sequences, else None."""
     scale, window, softcap = how
-    rows = [t[0].transpose(0, 1).contiguous() for t in (query, key, value)]
+    q, k, v = (t[0].transpose(0, 1).contiguous() for t in (query, key, value))
     cut = (borders.tensor, borders.tensor, borders.longest, borders.longest)
     behind = window - 1 if window else -1
     if find_spec("flash_attn") is not None:
         from flash_attn import flash_attn_varlen_func  # type: ignore[import-not-found,unused-ignore]
 
         settings = {"causal": True, "softmax_scale": scale, "window_size": (behind, 0 if window else -1)}
-        out: torch.Tensor = flash_attn_varlen_func(*rows, *cut, softcap=softcap, **settings)
+        out: torch.Tensor = flash_attn_varlen_func(q, k, v, *cut, softcap=softcap, **settings)
         return out[None]
     if softcap or find_spec("torch.nn.attention.varlen") is None or value.shape[-1] != query.shape[-1]:
         return None
-    from torch.nn.attention.varlen import varlen_attn
+    from torch.nn.attention import varlen
 
-    known = inspect.signature(varlen_attn).parameters
-    if "window_size" not in known or "enable_gqa" not in known:
+    kernel: Any = varlen.varlen_attn
+    if not {"window_size", "enable_gqa"} <= set(inspect.signature(kernel).parameters):
         return None
-    found = varlen_attn(
-        *rows, *cut, scale=scale, window_size=(behind, 0), enable_gqa=query.shape[1] != key.shape[1]
-    )
-    return found[None] if not isinstance(found, tuple) else found[0][None]
+    grouped = query.shape[1] != key.shape[1]
+    found: torch.Tensor = kernel(q, k, v, *cut, scale=scale, window_size=(behind, 0), enable_gqa=grouped)
+    return found[None]

@@ -20,7 +20,7 @@ from recension.errors import ModelError
 Scheme = Literal["byte-level", "metaspace"]
 MARK = "\u2581"
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-_WORKING = "byte-level BPE tokenizers (GPT-2, Llama 3, Qwen) and SentencePiece-style ones (Llama 2, Mistral, Gemma) work"
+_WORKING = "byte-level BPE (GPT-2, Llama 3, Qwen) and SentencePiece-style tokenizers (Llama 2, Mistral, Gemma) work"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,23 +84,25 @@ def token_spans(
 def encode(tokenizer: Any, texts: Sequence[str], surfaces: Surfaces) -> list[Encoded]:
     """Tokenise texts as ordinary text, without special tokens, and place every token."""
     if surfaces.pieces is None:
-        encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
-        return [_encoded(e.ids, _spans_by_offsets(t, e.ids, e.offsets, surfaces)) for t, e in zip(texts, encodings, strict=True)]
+        return [
+            _by_offsets(text, encoding, surfaces)
+            for text, encoding in zip(texts, tokenizer.encode_batch(texts, add_special_tokens=False), strict=True)
+        ]
     found = []
     for text, encoding in zip(texts, tokenizer.encode_batch_fast(texts, add_special_tokens=False), strict=True):
-        ids = encoding.ids
+        ids: list[int] = encoding.ids
         spans = _spans_by_bytes(text, ids, surfaces)
         if spans is None:
-            # The tokenizer changed the text (NFC, say): ask for offsets as well.
-            encoding = tokenizer.encode(text, add_special_tokens=False)
-            ids = encoding.ids
-            spans = _spans_by_offsets(text, ids, encoding.offsets, surfaces)
-        found.append(_encoded(ids, spans))
+            # The tokenizer changed the text (NFC, say): ask for its offsets.
+            found.append(_by_offsets(text, tokenizer.encode(text, add_special_tokens=False), surfaces))
+        else:
+            found.append(Encoded(np.asarray(ids, dtype=np.int32), spans))
     return found
 
 
-def _encoded(ids: Sequence[int], spans: NDArray[np.int32]) -> Encoded:
-    return Encoded(np.asarray(ids, dtype=np.int32), spans)
+def _by_offsets(text: str, encoding: Any, surfaces: Surfaces) -> Encoded:
+    ids: list[int] = encoding.ids
+    return Encoded(np.asarray(ids, dtype=np.int32), _spans_by_offsets(text, ids, encoding.offsets, surfaces))
 
 
 def _readable(raw: bytes) -> str | None:

@@ -108,11 +108,9 @@ def _split(rows: Rows, counts: Sequence[int]) -> list[Rows]:
     ]
 
 
-def _joined(
-    text: Encoded, windowed: Sequence[tuple[Window, Rows]], surfaces: Surfaces, k: int
-) -> TokenScores:
+def _joined(text: Encoded, windowed: Sequence[tuple[Window, Rows]], surfaces: Surfaces, k: int) -> TokenScores:
     logprobs = np.full(len(text.ids), np.nan, dtype=np.float32)
-    width = max((rows.rivals.shape[1] for _, rows in windowed), default=k)
+    width = max([k, *(rows.rivals.shape[1] for _, rows in windowed)])
     flagged: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
     rivals: list[NDArray[np.int32]] = [np.zeros((0, width), dtype=np.int32)]
     chances: list[NDArray[np.float32]] = [np.zeros((0, width), dtype=np.float32)]

@@ -54,7 +54,7 @@ class LogReader:
     """Hands out the edits of rows that are asked for in rising order."""
 
     def __init__(self, out: Path, data_file: str) -> None:
-        index = int(data_file.split(".")[0])
+        index = int(data_file.split(".", maxsplit=1)[0])
         receipt = next((r for r in receipts(out) if r.index == index), None)
         if receipt is None:
             raise VerificationError(f"data/{data_file} has no receipt in {out}: run `recension verify` on it")
@@ -67,7 +67,9 @@ class LogReader:
         return self._next[1] if self._next is not None and self._next[0] == row else {}
 
 
-def texts_by_generation(last: str, path: str, log: Mapping[tuple[int, str], Sequence[Edit]], run: EditedRun) -> list[str]:
+def texts_by_generation(
+    last: str, path: str, log: Mapping[tuple[int, str], Sequence[Edit]], run: EditedRun
+) -> list[str]:
     """The text of a field at generations 0 (the original) to the last, worked back from the last."""
     steps = range(1, run.generations + 1)
     edits = {g: log.get((g, path), ()) for g in steps}

@@ -14,7 +14,7 @@ from recension.document import JSON, Document, Dropped, Origin
 from recension.engines.local import LocalEngine, available_cores
 from recension.errors import UsageError, VerificationError
 from recension.recipes.edit.task import rounds
-from recension.recipes.pages import plain_pages
+from recension.recipes.pages import Story, plain_pages
 from recension.recipes.restoring import EditedRun, LogReader, edited_run, texts_by_generation
 from recension.recipes.settings import Effort, setting
 from recension.run.execute import Bounds, Totals, execute, seal, totals
@@ -63,7 +63,8 @@ def revert(
         bounds = Bounds(PIECE_BYTES, effort.limit, effort.max_dropped)
         execute(run, task, corpus, LocalEngine(workers), bounds, observer)
         sums = totals(run.out)
-        seal(run, corpus.digests, plain_pages(run, corpus.layout, spec.format, _story(source, spec)), effort.limit)
+        story = Story(_story(source, spec), {"data": corpus.layout.schema}, {"to": str(spec.to)})
+        seal(run, corpus.digests, plain_pages(run, story), effort.limit)
     return sums
 
 

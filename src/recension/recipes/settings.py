@@ -9,9 +9,7 @@ from typing import Any
 from recension.errors import UsageError
 
 
-def setting(
-    default: Any, help: str, choices: Sequence[str] = (), metavar: str = "", group: str = "Settings"
-) -> Any:
+def setting(default: Any, help: str, choices: Sequence[str] = (), metavar: str = "", group: str = "Settings") -> Any:
     """A field with what the command line says about it."""
     metadata = {"help": help, "choices": tuple(choices), "metavar": metavar, "group": group}
     return field(default=default, metadata=metadata)

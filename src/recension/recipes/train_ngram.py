@@ -34,8 +34,12 @@ class NgramSpec:
 
     order: int = setting(5, "The longest n-gram.", metavar="N", group="Model")
     vocabulary: int = setting(8192, "Tokens of the byte-level BPE that is fitted first.", metavar="N", group="Model")
-    min_count: int = setting(1, "Leave out n-grams of order 3 and up that occur less often.", metavar="N", group="Model")
-    tokenizer: str | None = setting(None, "Use this tokenizer.json instead of fitting one.", metavar="FILE", group="Model")
+    min_count: int = setting(
+        1, "Leave out n-grams of order 3 and up that occur less often.", metavar="N", group="Model"
+    )
+    tokenizer: str | None = setting(
+        None, "Use this tokenizer.json instead of fitting one.", metavar="FILE", group="Model"
+    )
 
     text_key: str = setting("text", "The column that holds the text.", metavar="NAME", group="Input")
     id_key: str = setting("id", "The column that holds the id.", metavar="NAME", group="Input")
@@ -98,7 +102,9 @@ def _fit(run: Run, spec: NgramSpec, corpus: Corpus, effort: Effort, observer: Ob
         texts = _texts(corpus, effort, shard)
 
         def tick(stage: str, done: int) -> None:
-            observer.update(Progress(stage, documents=done if stage == "tokenise" else shard.used, dropped=_lost(shard)))
+            observer.update(
+                Progress(stage, documents=done if stage == "tokenise" else shard.used, dropped=_lost(shard))
+            )
 
         with folder.writing(made):
             summary = train(texts, settings, made, tick)

@@ -90,7 +90,9 @@ def _viewed(row: Record, log: Log, source: EditedRun) -> ViewedDocument:
         try:
             history = texts_by_generation(last, field.path, log, source)
         except ValueError as error:
-            raise VerificationError(f"{row.place.file} row {row.place.row} was changed after its edit: {error}") from None
+            raise VerificationError(
+                f"{row.place.file} row {row.place.row} was changed after its edit: {error}"
+            ) from None
         for generation in range(1, source.generations + 1):
             marks = _marks(log, generation, field.path)
             texts.append(ViewedText(generation, field.path, history[generation], marks))

@@ -136,7 +136,7 @@ def edit_page(report: EditReport) -> str:
         f'<main>\n<section aria-label="In numbers">{headline(report)}</section>\n',
     ]
     if report.generations:
-        parts.append(f"<section>{generation_table(report)}</section>\n<section>{plots(report)}</section>\n")
+        parts.append(f"<section>{generation_table(report)}{_TERMS}</section>\n<section>{plots(report)}</section>\n")
     if report.notes:
         notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
         parts.append(f'<section><h2>Worth knowing</h2><ul class="notes">{notes}</ul></section>\n')
@@ -153,6 +153,11 @@ def edit_page(report: EditReport) -> str:
     return opening(report.title) + "".join(parts) + closing()
 
 
+_TERMS = """<p class="terms">Flagged tokens are the ones the thresholds picked; a new one was drawn for each, and changed
+are those that came out different. Protected tokens were flagged and kept by <code>--protect</code>. Not editable are
+flagged tokens that do not begin and end between characters. Cut short are positions where top-p wanted more candidates
+than are fetched. Log p is the mean natural logarithm of a token's probability, after with the new tokens in place.</p>
+"""
 _NEXT = """<section><h2>What can be done with this folder</h2>
 <p>Prove that no row is missing and no byte was changed since:</p>
 <pre><code>recension verify .</code></pre>

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from recension.report.page import escape
 
-WIDTH, HEIGHT = 440, 250
-LEFT, RIGHT, TOP, BOTTOM = 48, 14, 14, 44
+WIDTH, HEIGHT = 440, 260
+LEFT, RIGHT, TOP, BOTTOM = 58, 14, 24, 44
 _INNER_WIDTH, _INNER_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
 
@@ -61,14 +61,14 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]], labels: Labe
     if not points:
         return _frame(labels, "there are no points", _empty())
     first, last = min(x for x, _ in points), max(x for x, _ in points)
-    top, step = _scale(max(max(y for _, y in points), 0))
+    top, step = _scale(max(0, *(y for _, y in points)))
     width = last - first
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - first) / width if width else 0.5
         return LEFT + _INNER_WIDTH * across, TOP + _INNER_HEIGHT * (1 - min(max(y, 0), top) / top)
 
-    drawn, says, legend_x = [], [], float(LEFT + 6)
+    drawn, says, legend_x = [], [], float(LEFT)
     for i, (name, line) in enumerate(series.items()):
         spots = [place(x, y) for x, y in line]
         path = " ".join(f"{'L' if k else 'M'}{x:.2f} {y:.2f}" for k, (x, y) in enumerate(spots))
@@ -79,8 +79,8 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]], labels: Labe
             for k, (x, y) in enumerate(spots)
         ]
         drawn.append(
-            f'<rect class="key tone{i % 2}" x="{legend_x:.0f}" y="{TOP - 2}" width="10" height="3"/>'
-            f'<text class="tick" x="{legend_x + 15:.0f}" y="{TOP + 4}">{escape(name)}</text>'
+            f'<rect class="key tone{i % 2}" x="{legend_x:.0f}" y="6" width="10" height="3"/>'
+            f'<text class="tick" x="{legend_x + 15:.0f}" y="12">{escape(name)}</text>'
         )
         legend_x += 30 + 6.4 * len(name)
         if line:
@@ -98,8 +98,9 @@ def _frame(labels: Labels, says: str, inside: str) -> str:
         f'<figure class="plot"><figcaption>{escape(labels.title)}</figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{labels.title}: {says}")}">'
         f'{inside}<text class="axis" x="{LEFT + _INNER_WIDTH / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">'
-        f'{escape(labels.x)}</text><text class="axis" transform="translate(12 {TOP + _INNER_HEIGHT / 2:.0f}) rotate(-90)" '
-        f'text-anchor="middle">{escape(labels.y)}</text></svg></figure>\n'
+        f'{escape(labels.x)}</text><text class="axis" text-anchor="middle" '
+        f'transform="translate(12 {TOP + _INNER_HEIGHT / 2:.0f}) rotate(-90)">{escape(labels.y)}</text>'
+        "</svg></figure>\n"
     )
 
 
@@ -115,10 +116,10 @@ def _y_axis(top: float, step: float, unit: str) -> str:
     parts = []
     for k in range(1 + round(top / step)):
         y = TOP + _INNER_HEIGHT * (1 - k * step / top)
-        parts.append(
-            (f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.2f}" y2="{y:.2f}"/>' if k else "")
-            + f'<text class="tick" x="{LEFT - 7}" y="{y + 4:.2f}" text-anchor="end">{_short(k * step)}{escape(unit)}</text>'
-        )
+        if k:
+            parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.2f}" y2="{y:.2f}"/>')
+        label = f"{_short(k * step)}{escape(unit)}"
+        parts.append(f'<text class="tick" x="{LEFT - 7}" y="{y + 4:.2f}" text-anchor="end">{label}</text>')
     return "".join(parts)
 
 
@@ -133,8 +134,8 @@ def _x_axis(ticks: Sequence[tuple[float, str]]) -> str:
 def _rule(x: float, name: str) -> str:
     end = x > LEFT + _INNER_WIDTH / 2
     return (
-        f'<line class="rule" x1="{x:.2f}" x2="{x:.2f}" y1="{TOP}" y2="{TOP + _INNER_HEIGHT}"/>'
-        f'<text class="tick strong" x="{x - 6 if end else x + 6:.2f}" y="{TOP + 9}" '
+        f'<line class="rule" x1="{x:.2f}" x2="{x:.2f}" y1="{TOP - 18}" y2="{TOP + _INNER_HEIGHT}"/>'
+        f'<text class="tick strong" x="{x - 6 if end else x + 6:.2f}" y="{TOP - 8}" '
         f'text-anchor="{"end" if end else "start"}">{escape(name)}</text>'
     )
 

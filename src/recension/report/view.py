@@ -90,7 +90,7 @@ def _head(summary: EditReport) -> str:
         + masthead(f"recension view · run {summary.run}", summary.title, sentence(summary))
         + f'<section aria-label="In numbers">{headline(summary)}</section>\n'
         + (f"<section>{generation_table(summary)}</section>\n" if several else "")
-        + f'<details class="more" open><summary>Plots</summary>{plots(summary)}</details>\n'
+        + f'<details class="more"{"" if several else " open"}><summary>Plots</summary>{plots(summary)}</details>\n'
         + f'<details class="more"><summary>Settings</summary>{settings_table(summary.settings)}'
         + (f'<ul class="notes">{notes}</ul>' if notes else "")
         + "</details>\n</div>\n"

@@ -185,5 +185,3 @@ def file_sha256(path: Path) -> str:
 def _few(numbers: Sequence[int]) -> str:
     shown = ", ".join(f"{n:05d}" for n in numbers[:5])
     return shown if len(numbers) <= 5 else f"{shown} and {len(numbers) - 5} more"
-
-

@@ -33,13 +33,13 @@ from recension.recipes.edit.budget import (
 from recension.recipes.edit.spec import EditSpec, Resolved, resolve
 from recension.recipes.edit.task import EDITS_SCHEMA, EditTask
 from recension.recipes.priors import forget, load
+from recension.recipes.settings import Effort
 from recension.report import EditReport
 from recension.run.execute import Bounds, execute, seal
 from recension.run.manifest import Manifest, Run, open_run
 from recension.run.passes import run_pass
 from recension.run.progress import Observer, Progress, Silent
 from recension.run.shards import ShardPlan
-from recension.recipes.settings import Effort
 
 __all__ = ["EditPlan", "EditSpec", "edit", "plan_edit"]
 

@@ -99,9 +99,7 @@ def score_sample(sample: Sequence[Sampled], loaded: Loaded, sampling: Sampling, 
     ]
 
 
-def calibrate(
-    state: bytes, loaded: Loaded, sampling: Sampling, protect: Sequence[str], share: float
-) -> dict[str, Any]:
+def calibrate(state: bytes, loaded: Loaded, sampling: Sampling, protect: Sequence[str], share: float) -> dict[str, Any]:
     """Solve for the share on the sample of a pass. The answer goes into the key."""
     sample = _decode(state)
     scored = score_sample(sample, loaded, replace(sampling, above=FLOOR), protect)

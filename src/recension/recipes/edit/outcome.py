@@ -9,7 +9,7 @@ import msgspec
 
 from recension.methods.tally import Counts, counts_from_json
 from recension.recipes.edit.task import EDITS_SCHEMA
-from recension.recipes.pages import run_card, yaml_config
+from recension.recipes.pages import Story, run_card, yaml_config
 from recension.report import EditReport, GenerationReport, edit_page
 from recension.run.execute import totals
 from recension.run.manifest import Manifest, Run
@@ -93,10 +93,17 @@ def pages(run: Run, summary: EditReport, schema: Any) -> dict[str, bytes]:
         for g in summary.generations
     ]
     story = f"Token-edited (ToEdit) with {summary.prior}. " + " ".join(generations)
-    card = run_card(run, {"data": schema, "edits": EDITS_SCHEMA}, summary.settings, story)
+    spec: Any = run.manifest.identity["spec"]
+    told = Story(
+        summary=story,
+        schemas={"data": schema, "edits": EDITS_SCHEMA},
+        settings=summary.settings,
+        models=tuple(dict.fromkeys(g.prior for g in summary.generations)),
+        origin=spec["origin"] or "unknown",
+    )
     return {
         "report.json": msgspec.json.format(msgspec.json.encode(summary.to_json()), indent=1),
         "report.html": edit_page(summary).encode(),
-        "README.md": card.encode(),
+        "README.md": run_card(run, told).encode(),
         "config.yaml": yaml_config(run.manifest),
     }

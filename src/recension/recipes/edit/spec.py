@@ -40,12 +40,20 @@ class EditSpec:
     )  # fmt: skip
     threads: int = setting(1, "Threads of an hf: prior in each process.", metavar="N", group="Prior")
     batch_tokens: int | None = setting(
-        None, "Tokens an hf: prior takes at once; bounds its memory [default: the adapter's].", metavar="N", group="Prior"
+        None,
+        "Tokens an hf: prior takes at once; bounds its memory [default: the adapter's].",
+        metavar="N",
+        group="Prior",
     )
-    context: int | None = setting(None, "Tokens it reads at most before a token [default: the model's].", metavar="N", group="Prior")
+    context: int | None = setting(
+        None, "Tokens it reads at most before a token [default: the model's].", metavar="N", group="Prior"
+    )
 
     threshold: float | None = setting(
-        None, "Resample tokens of at least this probability [default: 0.99, off with --below].", metavar="P", group="Editing"
+        None,
+        "Resample tokens of at least this probability [default: 0.99, off with --below].",
+        metavar="P",
+        group="Editing",
     )
     below: float | None = setting(
         None, "Resample tokens of at most this probability (the paper's ablation).", metavar="P", group="Editing"
@@ -71,7 +79,9 @@ class EditSpec:
         group="Editing",
     )  # fmt: skip
     generations: int = setting(1, "Edit so many times over; see --policy.", metavar="N", group="Editing")
-    editions: int = setting(1, "Draw N independent editions of the original from one scoring.", metavar="N", group="Editing")
+    editions: int = setting(
+        1, "Draw N independent editions of the original from one scoring.", metavar="N", group="Editing"
+    )
     policy: Literal["anchor", "chain"] | None = setting(
         None, "What a generation edits: the original (anchor) or its predecessor (chain) "
         "[default: anchor with --priors, else chain].", ("anchor", "chain"), group="Editing",
@@ -94,7 +104,10 @@ class EditSpec:
         "parquet", "How documents are written.", ("parquet", "jsonl", "jsonl.gz", "jsonl.zst"), group="Output"
     )
     shard_bytes: int = setting(
-        0, "Input bytes in a shard, the unit of restart. 0 = from the size of the input.", metavar="BYTES", group="Output"
+        0,
+        "Input bytes in a shard, the unit of restart. 0 = from the size of the input.",
+        metavar="BYTES",
+        group="Output",
     )
 
 
@@ -126,7 +139,9 @@ def resolve(spec: EditSpec) -> Resolved:
     if not spec.prior and not spec.priors:
         raise UsageError("--prior is missing: ngram:PATH (fit one with `recension train ngram`) or hf:NAME")
     if spec.priors and spec.generations not in (1, len(spec.priors)):
-        raise UsageError(f"--generations {spec.generations} and {len(spec.priors)} --priors: one prior for each generation")
+        raise UsageError(
+            f"--generations {spec.generations} and {len(spec.priors)} --priors: one prior for each generation"
+        )
     priors = spec.priors or (spec.prior,) * spec.generations
     if spec.editions > 1 and len(priors) > 1:
         raise UsageError("--editions are independent drafts of one generation: use either it or --generations/--priors")

@@ -261,9 +261,10 @@ $("next-edit").addEventListener("click", () => stepEdit(1));
 $("previous-edit").addEventListener("click", () => stepEdit(-1));
 $("next-document").addEventListener("click", () => stepDocument(1));
 $("previous-document").addEventListener("click", () => stepDocument(-1));
+const differ = new Set(Object.values(index.priors)).size > 1;
 for (const generation of generations) {
   const prior = index.priors[generation];
-  const option = make("option", "", prior ? `${generation} · ${prior}` : `${generation}`);
+  const option = make("option", "", prior && differ ? `${generation} · ${prior}` : `${generation}`);
   option.value = generation;
   $("generation").append(option);
 }

@@ -161,13 +161,16 @@ class Text {
     const mark = make("mark");
     mark.tabIndex = 0;
     mark.setAttribute("aria-describedby", "tip");
-    const was = make("del", "", old), is = make("ins");
-    lit(is, now, piece.at, hits.filter(([a, b]) => b > piece.at && a < piece.end));
-    if (!now.trim() || !old.trim()) {
-      mark.classList.add("blank");
-      if (!now.trim()) is.dataset.seen = visible(now);
-      if (!old.trim()) was.dataset.seen = visible(old);
-    }
+    // White space that both begin with stays outside the colours.
+    let lead = 0;
+    while (lead < Math.min(old.length, now.length) && old[lead] === now[lead] && /\s/.test(now[lead])) lead++;
+    if (!now.slice(lead).trim() || !old.slice(lead).trim()) lead = 0;
+    const hit = hits.filter(([a, b]) => b > piece.at && a < piece.end);
+    const was = make("del", "", old.slice(lead)), is = make("ins");
+    lit(mark, now.slice(0, lead), piece.at, hit);
+    lit(is, now.slice(lead), piece.at + lead, hit);
+    if (!now.trim()) is.dataset.seen = visible(now);
+    if (!old.trim()) was.dataset.seen = visible(old);
     if (this.search && found(this.search, old)) mark.classList.add("was-hit");
     mark.append(was, is);
     mark.edit = { place: this.article.place, edit: piece.edit, mark: piece.mark };

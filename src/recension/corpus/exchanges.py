@@ -1,0 +1,117 @@
+"""What a prior reads of a row, which stretches of it may change, and how the row is built again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recension.corpus.rows import INSTRUCTION_KEYS, Exchange, Fault, Message, Reading, Record, Shape
+from recension.document import KINDS, Document, Field, Origin
+from recension.identity import derived_id
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """The text of a row, its fields, and the contents it was made of."""
+
+    text: str
+    fields: tuple[Field, ...]
+    exchange: Exchange
+
+
+def choose_shape(present: Callable[[str], bool], reading: Reading) -> Shape | Fault:
+    """The shape of one row: declared, or by the columns that hold something."""
+    if present(reading.text_key) and reading.shape in ("auto", "mixed", "text"):
+        return "text"
+    if present("messages") and reading.shape in ("auto", "mixed", "chat"):
+        return "chat"
+    if present("instruction") and present("output") and reading.shape in ("auto", "mixed", "instruction"):
+        return "instruction"
+    wanted = {
+        "text": f"'{reading.text_key}'",
+        "chat": "'messages'",
+        "instruction": "'instruction' and 'output'",
+    }
+    sought = wanted.get(reading.shape, " or ".join(wanted.values()))
+    return Fault("missing-text", f"the row has no {sought}, or it is null")
+
+
+def shape_text(text: str) -> Shaped:
+    return Shaped(text, (Field("text", 0, len(text)),), Exchange("text"))
+
+
+def shape_chat(messages: Sequence[Message]) -> Shaped:
+    """A plain rendering of the exchange; the answers that are strings may change."""
+    parts: list[str] = []
+    fields: list[Field] = []
+    length = 0
+    for index, message in enumerate(messages):
+        if not message.context:
+            continue
+        lead = f"{message.role}: " if not parts else f"\n\n{message.role}: "
+        start = length + len(lead)
+        length = start + len(message.context)
+        parts += (lead, message.context)
+        if message.role == "assistant" and message.content:
+            fields.append(Field(f"messages[{index}].content", start, length))
+    return Shaped("".join(parts), tuple(fields), Exchange("chat", messages=tuple(messages)))
+
+
+def shape_instruction(instruction: str, given: str | None, output: str) -> Shaped:
+    before = "".join(part + "\n\n" for part in (instruction, given) if part)
+    text = before + output
+    fields = (Field("output", len(before), len(text)),)
+    return Shaped(text, fields, Exchange("instruction", instruction=(instruction, given, output)))
+
+
+def fault_in(shaped: Shaped) -> Fault | None:
+    """Why a text that was read well still cannot be used."""
+    shape = shaped.exchange.shape
+    if "\0" in shaped.text or any("\0" in message.role for message in shaped.exchange.messages):
+        return Fault("nul", f"the text holds a NUL character (character {max(shaped.text.find(chr(0)), 0)})")
+    if shape == "instruction" and not shaped.exchange.instruction[2]:
+        return Fault("empty-text", "the output is empty")
+    if not shaped.text:
+        return Fault("empty-text", "no message has a text" if shape == "chat" else "the text is empty")
+    return None
+
+
+def document_of(shaped: Shaped, given: str | None, place: tuple[str, int], origin: Origin | Reading) -> Document:
+    """The document of a row: under the id it brought or a derived one, with its origin or the declared kind."""
+    name = given if given is not None else derived_id(shaped.text.encode("utf-8"), *place)
+    if isinstance(origin, Reading):
+        origin = Origin(origin.origin or "unknown", name, name, "", "", 0)
+    return Document(name, shaped.text, origin, {}, given is not None, shaped.fields)
+
+
+def origin_of(value: Any) -> Origin | None:
+    """An origin in our own form, or None: then the column is one like any other."""
+    if not isinstance(value, Mapping):
+        return None
+    texts = [value.get(key) for key in ("kind", "root", "parent", "method", "run")]
+    generation = value.get("generation")
+    strange = set(value) - {"kind", "root", "parent", "method", "run", "generation", "edition"}
+    if strange or type(generation) is not int or generation < 0 or not all(type(text) is str for text in texts):
+        return None
+    kind, root, parent, method, run = texts
+    return Origin(kind, root, parent, method, run, generation) if kind in KINDS else None
+
+
+def rebuild(record: Record, new_texts: Mapping[str, str], document: Document) -> dict[str, Any]:
+    """The text columns of a row with new contents: by field path, or for plain rows the text of the document."""
+    exchange = record.carried.exchange
+    unknown = set(new_texts) - {field.path for field in record.document.fields}
+    if unknown:
+        raise ValueError(f"{record.document.id} has no field {sorted(unknown)[0]}")
+    if exchange.shape == "text":
+        return {"text": new_texts.get("text", document.text)}
+    if exchange.shape == "chat":
+        return {
+            "messages": [
+                {"role": message.role, "content": new_texts.get(f"messages[{index}].content", message.content)}
+                for index, message in enumerate(exchange.messages)
+            ]
+        }
+    instruction, given, output = exchange.instruction
+    return dict(zip(INSTRUCTION_KEYS, (instruction, given, new_texts.get("output", output)), strict=True))

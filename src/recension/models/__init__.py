@@ -1,0 +1,1 @@
+"""Adapters: models behind the ports."""

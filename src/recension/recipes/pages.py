@@ -1,0 +1,104 @@
+"""The pages beside the shards: dataset card and configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import yaml
+
+from recension import __version__
+from recension.corpus import DROPPED_SCHEMA
+from recension.report import Card, CardPart, dataset_card
+from recension.run.execute import totals
+from recension.run.manifest import Manifest, Run
+from recension.run.receipts import receipts
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What the card of a run says of it, beside what its receipts say."""
+
+    summary: str
+    schemas: Mapping[str, Any]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    origin: str = "unknown"
+
+
+COLUMNS = {
+    "data": {
+        "id": "the id of the row, as it was given; derived from content and place where none was",
+        "text": "the text of the document",
+        "origin": "where it comes from: kind, root, parent, method, run, generation, edition",
+        "metadata": "every other column of the source row, as a JSON object",
+    },
+    "edits": {
+        "row": "the row in the data file of the same number",
+        "path": "the field that was edited",
+        "start": "where the old token began, in characters of the text that this generation edited",
+        "end": "where it ended",
+        "p_old": "the probability of the old token, given the text before it",
+        "p_new": "the probability of the new one",
+        "position": "the number of the token in that text",
+    },
+    "dropped": {
+        "reason": "why the row is not in data",
+        "original": "its original bytes (the first 64 KiB of a row that is too long)",
+    },
+}
+
+
+def run_card(run: Run, story: Story) -> str:
+    """README.md: what is in the folder, in words and in front matter that dataset libraries read."""
+    files: dict[str, list[str]] = {}
+    rows: dict[str, int] = {}
+    for receipt in receipts(run.out):
+        for entry in receipt.files:
+            files.setdefault(entry.part, []).append(entry.name)
+            rows[entry.part] = rows.get(entry.part, 0) + entry.rows
+    parts = tuple(
+        CardPart(
+            name=part,
+            pattern=f"{part}/*.{names[0].split('.', 1)[1]}",
+            rows=rows[part],
+            schema={**story.schemas, "dropped": DROPPED_SCHEMA}[part],
+            columns=COLUMNS.get(part, {}),
+        )
+        for part, names in sorted(files.items(), key=lambda item: (item[0] != "data", item[0]))
+    )
+    sums = totals(run.out)
+    counts = {"rows read": sums.rows, "documents written": sums.written}
+    counts |= {f"set aside: {reason}": count for reason, count in sums.dropped.items()}
+    card = Card(
+        title=run.out.resolve().name,
+        verb=run.manifest.recipe,
+        version=__version__,
+        run=run.name,
+        summary=story.summary,
+        parts=parts,
+        models=story.models,
+        settings=story.settings,
+        counts={name: f"{count:,}" for name, count in counts.items()},
+        origin=story.origin,
+    )
+    return dataset_card(card)
+
+
+def yaml_config(manifest: Manifest) -> bytes:
+    """The resolved settings as a file that `-c` takes."""
+    given: Any = manifest.facts.get("given", [])
+    config: Any = manifest.facts.get("config", {})
+    values = {name: value for name, value in config.items() if value not in (None, [], "")}
+    return yaml.safe_dump({"inputs": list(given), **values}, sort_keys=False, allow_unicode=True).encode()
+
+
+def plain_pages(run: Run, story: Story) -> dict[str, bytes]:
+    """Card and figures of a verb whose report is its accounts."""
+    report = {"run": run.name, "recipe": run.manifest.recipe, **msgspec.to_builtins(totals(run.out))}
+    return {
+        "report.json": msgspec.json.format(msgspec.json.encode(report), indent=1),
+        "README.md": run_card(run, story).encode(),
+    }
