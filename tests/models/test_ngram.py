@@ -83,7 +83,7 @@ def fitted(folder: Path, texts, words, order, min_count=1, chunk=1 << 20):
     np.concatenate([np.array([words, *text], dtype=np.uint32) for text in texts]).tofile(spool)
     drawable = np.ones(words + 1, dtype=bool)
     drawable[-1] = False
-    return smooth(count(spool, words, order, quiet, chunk), drawable, min_count, quiet)
+    return smooth(count(spool, words, order, quiet, chunk), drawable, min_count, quiet, np.float64)
 
 
 WORDS = 6

@@ -16,7 +16,12 @@ TEXT = (
 )
 WORDS = TEXT.split()
 LINES = [" ".join(WORDS[i : i + 9]).capitalize() + ".\n" for i in range(0, len(WORDS) - 9)]
-CORPUS = [*LINES, "  indented = code(1, 2)\n\n\treturn 3.14\n", "Überall naïve Cafés — 東京, ½ €5 “quoted” 😀.\n"]
+CORPUS = [
+    *LINES,
+    "a a a a a\n",
+    "  indented = code(1, 2)\n\n\treturn 3.14\n",
+    "Überall naïve Cafés — 東京, ½ €5 “quoted” 😀.\n",
+]
 
 
 _NO_ENDS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}

@@ -24,7 +24,7 @@ UNITS = {"": 1, "b": 1, "k": 1 << 10, "kb": 1 << 10, "kib": 1 << 10, "m": 1 << 2
          "g": 1 << 30, "gb": 1 << 30, "gib": 1 << 30}  # fmt: skip
 
 
-class Bytes(click.ParamType):
+class Bytes(click.ParamType[int]):
     """A number of bytes: 1048576, 64MiB, 2g."""
 
     name = "bytes"

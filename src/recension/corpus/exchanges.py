@@ -37,6 +37,14 @@ def choose_shape(present: Callable[[str], bool], reading: Reading) -> Shape | Fa
     return Fault("missing-text", f"the row has no {sought}, or it is null")
 
 
+def expected(shape: Shape | Fault, shapes: tuple[Shape, ...]) -> Shape | Fault:
+    """The same, unless the output has no columns for it."""
+    if isinstance(shape, Fault) or shape in shapes:
+        return shape
+    detail = f"a row of shape '{shape}' where only '{shapes[0]}' was seen: --shape mixed makes columns for every shape"
+    return Fault("unexpected-shape", detail)
+
+
 def shape_text(text: str) -> Shaped:
     return Shaped(text, (Field("text", 0, len(text)),), Exchange("text"))
 
@@ -65,16 +73,18 @@ def shape_instruction(instruction: str, given: str | None, output: str) -> Shape
     return Shaped(text, fields, Exchange("instruction", instruction=(instruction, given, output)))
 
 
-def fault_in(shaped: Shaped) -> Fault | None:
-    """Why a text that was read well still cannot be used."""
-    shape = shaped.exchange.shape
-    if "\0" in shaped.text or any("\0" in message.role for message in shaped.exchange.messages):
-        return Fault("nul", f"the text holds a NUL character (character {max(shaped.text.find(chr(0)), 0)})")
-    if shape == "instruction" and not shaped.exchange.instruction[2]:
+def sound(shaped: Shaped | Fault) -> Shaped | Fault:
+    """The same, unless the text was read well and still cannot be used."""
+    if isinstance(shaped, Fault):
+        return shaped
+    exchange, text = shaped.exchange, shaped.text
+    if "\0" in text or any("\0" in message.role for message in exchange.messages):
+        return Fault("nul", f"the text holds a NUL character (character {max(text.find(chr(0)), 0)})")
+    if exchange.shape == "instruction" and not exchange.instruction[2]:
         return Fault("empty-text", "the output is empty")
-    if not shaped.text:
-        return Fault("empty-text", "no message has a text" if shape == "chat" else "the text is empty")
-    return None
+    if not text:
+        return Fault("empty-text", "no message has a text" if exchange.shape == "chat" else "the text is empty")
+    return shaped
 
 
 def document_of(shaped: Shaped, given: str | None, place: tuple[str, int], origin: Origin | Reading) -> Document:
@@ -89,13 +99,13 @@ def origin_of(value: Any) -> Origin | None:
     """An origin in our own form, or None: then the column is one like any other."""
     if not isinstance(value, Mapping):
         return None
-    texts = [value.get(key) for key in ("kind", "root", "parent", "method", "run")]
+    texts = [text for key in ("kind", "root", "parent", "method", "run") if isinstance(text := value.get(key), str)]
     generation = value.get("generation")
     strange = set(value) - {"kind", "root", "parent", "method", "run", "generation", "edition"}
-    if strange or type(generation) is not int or generation < 0 or not all(type(text) is str for text in texts):
+    if strange or type(generation) is not int or generation < 0 or len(texts) < 5:
         return None
-    kind, root, parent, method, run = texts
-    return Origin(kind, root, parent, method, run, generation) if kind in KINDS else None
+    kind = next((kind for kind in KINDS if kind == texts[0]), None)
+    return Origin(kind, texts[1], texts[2], texts[3], texts[4], generation) if kind else None
 
 
 def rebuild(record: Record, new_texts: Mapping[str, str], document: Document) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from recension.corpus.exchanges import (
     Shaped,
     choose_shape,
     document_of,
-    fault_in,
+    expected,
     origin_of,
     shape_chat,
     shape_instruction,
     shape_text,
+    sound,
 )
 from recension.corpus.rows import (
     HEAD_BYTES,
@@ -87,9 +88,9 @@ def text_record(data: bytes, place: Place, reading: Reading) -> Record | BadRow:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         return raw_bad(data, _not_utf8(error), place)
-    shaped = shape_text(text.removesuffix("\r") if reading.text_unit == "line" else text)
-    if fault := fault_in(shaped):
-        return raw_bad(data, fault, place)
+    shaped = sound(shape_text(text.removesuffix("\r") if reading.text_unit == "line" else text))
+    if isinstance(shaped, Fault):
+        return raw_bad(data, shaped, place)
     document = document_of(shaped, None, (place.file, place.row), reading)
     return Record(document, place, JsonRow(data, {}, shaped.exchange))
 
@@ -104,16 +105,9 @@ def json_record(line: bytes, place: Place, reading: Reading, shapes: tuple[Shape
     given = _given_id(others.pop(reading.id_key, None))
     if isinstance(given, Fault):
         return raw_bad(line, given, place)
-    shape = shape_of(others, reading)
-    if isinstance(shape, Fault):
-        return raw_bad(line, shape, place, given)
-    if shape not in shapes:
-        detail = f"a row of shape '{shape}' among rows of shape '{shapes[0]}': --shape mixed makes columns for all"
-        return raw_bad(line, Fault("unexpected-shape", detail), place, given)
-    shaped = _shaped(others, shape, reading)
-    fault = shaped if isinstance(shaped, Fault) else fault_in(shaped)
-    if isinstance(shaped, Fault) or fault:
-        return raw_bad(line, fault or Fault("", ""), place, given)
+    shaped = sound(_shaped(others, reading, shapes))
+    if isinstance(shaped, Fault):
+        return raw_bad(line, shaped, place, given)
     origin = _origin(others)
     document = document_of(shaped, given, (place.file, place.row), origin or reading)
     return Record(document, place, JsonRow(line, others, shaped.exchange))
@@ -130,7 +124,7 @@ def columns_of(line: bytes) -> dict[str, Raw] | Fault:
     except UnicodeDecodeError as error:
         return _not_utf8(error)
     try:
-        columns: dict[str, Raw] = _object.decode(line)
+        columns: dict[str, Raw] = dict(_object.decode(line))
     except msgspec.DecodeError:
         return _scan(text)
     except RecursionError:
@@ -139,7 +133,9 @@ def columns_of(line: bytes) -> dict[str, Raw] | Fault:
     # recognised by spelling them again; the others are scanned.
     bare = line.strip(BLANK)
     first = next(iter(columns), "")
-    colon, comma = (b'": ', b', "') if bare[len(first.encode()) + 4 : len(first.encode()) + 5] == b" " else (b'":', b',"')
+    colon, comma = (
+        (b'": ', b', "') if bare[len(first.encode()) + 4 : len(first.encode()) + 5] == b" " else (b'":', b',"')
+    )
     spelled = b'{"' + comma.join([key.encode() + colon + bytes(raw) for key, raw in columns.items()]) + b"}"
     return columns if spelled == bare else _scan(text)
 
@@ -149,18 +145,16 @@ def _scan(text: str) -> dict[str, Raw] | Fault:
     columns: dict[str, Raw] = {}
     try:
         position = _skip(text, 0)
-        if text[position : position + 1] != "{":
-            _, position = _values.raw_decode(text, position)
-            if _skip(text, position) < len(text):
-                return Fault("not-json", f"the row is not JSON: more follows at character {position}")
-            return Fault("not-an-object", f"the row is {_type_of(text.lstrip().encode())}, not an object")
-        position = _skip(text, position + 1)
-        if text[position : position + 1] == "}":
-            position += 1
+        is_object = text[position : position + 1] == "{"
+        if is_object:
+            position = _scan_members(text, position + 1, columns)
         else:
-            position = _scan_members(text, position, columns)
-        if _skip(text, position) < len(text):
-            return Fault("not-json", f"the row is not JSON: more follows at character {position}")
+            _, position = _values.raw_decode(text, position)
+        position = _skip(text, position)
+        if position < len(text):
+            raise _Refused("not-json", f"the row is not JSON: more follows at character {position}")
+        if not is_object:
+            raise _Refused("not-an-object", f"the row is {_type_of(text.strip().encode())}, not an object")
     except _Refused as refused:
         return Fault(refused.reason, str(refused))
     except json.JSONDecodeError as error:
@@ -171,6 +165,9 @@ def _scan(text: str) -> dict[str, Raw] | Fault:
 
 
 def _scan_members(text: str, position: int, columns: dict[str, Raw]) -> int:
+    position = _skip(text, position)
+    if text[position : position + 1] == "}":
+        return position + 1
     while True:
         if text[position : position + 1] != '"':
             raise json.JSONDecodeError("a key was expected", text, position)
@@ -233,7 +230,7 @@ def _text(raw: Raw, what: str) -> str | Fault:
         return Fault("lone-surrogate", f"{what} holds half of a surrogate pair, which is no character")
 
 
-def _given_id(raw: Raw | None) -> str | None | Fault:
+def _given_id(raw: Raw | None) -> str | Fault | None:
     """The id that a row brought; None where it brought none."""
     if raw is None or _is_null(raw):
         return None
@@ -263,8 +260,11 @@ def _origin(others: dict[str, Raw]) -> Any:
     return origin
 
 
-def _shaped(others: dict[str, Raw], shape: Shape, reading: Reading) -> Shaped | Fault:
+def _shaped(others: dict[str, Raw], reading: Reading, shapes: tuple[Shape, ...]) -> Shaped | Fault:
     """Take the text columns out of the columns and make a text of them."""
+    shape = expected(shape_of(others, reading), shapes)
+    if isinstance(shape, Fault):
+        return shape
     if shape == "text":
         text = _text(others.pop(reading.text_key), f"'{reading.text_key}'")
         return text if isinstance(text, Fault) else shape_text(text)

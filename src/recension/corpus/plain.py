@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.types as t
 
 
-def plain_values(array: Any) -> list[Any]:
+def plain_values(array: Any) -> list[Any]:  # noqa: PLR0911 - a switch over types
     """Values that JSON can say. Bytes become base64, times, decimals and numbers that JSON lacks become strings."""
     kind = array.type
     if isinstance(array, pa.ExtensionArray):
@@ -40,7 +40,7 @@ def plain_values(array: Any) -> list[Any]:
     return values
 
 
-def arrow_values(values: list[Any], kind: Any) -> Any:
+def arrow_values(values: list[Any], kind: Any) -> Any:  # noqa: PLR0911 - a switch over types
     """The inverse of `plain_values`: an array of the type `kind`."""
     if isinstance(kind, pa.BaseExtensionType):
         return pa.ExtensionArray.from_storage(kind, arrow_values(values, kind.storage_type))
@@ -121,4 +121,4 @@ def _ticks(text: str, unit: str) -> int:
     hours, minutes, seconds = text.split(":")
     whole, _, part = seconds.partition(".")
     digits = _TICKS[unit]
-    return (int(hours) * 3600 + int(minutes) * 60 + int(whole)) * 10**digits + int(part.ljust(digits, "0") or "0")
+    return (int(hours) * 3600 + int(minutes) * 60 + int(whole)) * int(10**digits) + int(part.ljust(digits, "0") or "0")

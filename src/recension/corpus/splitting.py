@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recension.corpus.rows import HEAD_BYTES
+from recension.corpus.rows import HEAD_BYTES, Reading
 
 BLANK = b" \t\r\n"
 BOM = b"\xef\xbb\xbf"
@@ -309,6 +309,21 @@ _MARKS[[ord(c) for c in "{}[],"]] = True
 _STEPS = np.zeros(256, np.int8)
 _STEPS[[ord(c) for c in "{["]] = 1
 _STEPS[[ord(c) for c in "}]"]] = -1
+
+
+def splitter_for(format: str, head: bytes, reading: Reading) -> tuple[Splitter, int]:
+    """The splitter for a file that begins with `head`, and how many bytes to pass over first: a byte order mark."""
+    start = len(BOM) if head.startswith(BOM) else 0
+    kind = format.partition(".")[0]
+    if kind == "txt":
+        if reading.text_unit == "line":
+            return LineSplitter(start, reading.max_row), start
+        whole = reading.text_unit == "document"
+        return WholeSplitter(start, reading.max_row) if whole else ParagraphSplitter(start, reading.max_row), start
+    mode = json_mode(head[start:PEEK]) if kind == "json" else "lines"
+    if mode == "lines":
+        return LineSplitter(start, reading.max_row), start
+    return ValueSplitter(start, reading.max_row, mode == "array"), start
 
 
 def json_mode(head: bytes) -> Literal["array", "values", "lines"]:

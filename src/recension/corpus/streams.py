@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any, cast
 
 from recension.corpus.rows import Fault, SourceFile
@@ -19,7 +20,7 @@ def open_file(file: SourceFile) -> IO[bytes]:
     """Open a file for reading from any process."""
     try:
         if file.local:
-            return open(file.url, "rb")  # noqa: SIM115, PTH123
+            return Path(file.url).open("rb")
         from fsspec.core import url_to_fs
 
         system, path = url_to_fs(file.url)
@@ -160,4 +161,3 @@ def hash_file(file: SourceFile) -> str:
     for _ in stream:
         pass
     return stream.digest
-

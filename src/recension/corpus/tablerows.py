@@ -14,11 +14,12 @@ from recension.corpus.exchanges import (
     Shaped,
     choose_shape,
     document_of,
-    fault_in,
+    expected,
     origin_of,
     shape_chat,
     shape_instruction,
     shape_text,
+    sound,
 )
 from recension.corpus.jsonrows import context_of
 from recension.corpus.plain import plain_values
@@ -114,9 +115,9 @@ def table_records(
             if len(content) > reading.max_row:
                 yield _long(content, here, given, reading)
                 continue
-        fault = shaped if isinstance(shaped, Fault) else fault_in(shaped)
-        if isinstance(shaped, Fault) or fault:
-            yield arrow_bad(batch.slice(index, 1), fault or Fault("", ""), here, given)
+        shaped = sound(shaped)
+        if isinstance(shaped, Fault):
+            yield arrow_bad(batch.slice(index, 1), shaped, here, given)
             continue
         origin = origin_of(columns["origin"][index]) if "origin" in columns else None
         document = document_of(shaped, given, (here.file, here.row), origin or reading)
@@ -165,7 +166,7 @@ def _is_text(kind: Any) -> bool:
     return bool(t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind))
 
 
-def _given_id(value: Any) -> str | None | Fault:
+def _given_id(value: Any) -> str | Fault | None:
     if value is None or value == "":
         return None
     name = value if isinstance(value, str) else msgspec.json.encode(value).decode("utf-8")
@@ -177,12 +178,9 @@ def _shaped(row: dict[str, Any], reading: Reading, shapes: tuple[Shape, ...]) ->
     held = {key for key, value in row.items() if value is not None}
     if text is not None:
         held.add(reading.text_key)
-    shape = choose_shape(held.__contains__, reading)
+    shape = expected(choose_shape(held.__contains__, reading), shapes)
     if isinstance(shape, Fault):
         return shape
-    if shape not in shapes:
-        detail = f"a row of shape '{shape}' among rows of shape '{shapes[0]}': --shape mixed makes columns for all"
-        return Fault("unexpected-shape", detail)
     if shape == "text":
         return shape_text(text) if isinstance(text, str) else _wrong(text, f"'{reading.text_key}'")
     if shape == "chat":

@@ -77,6 +77,13 @@ def unreadable_row(file: SourceFile, error: BaseException, digest: str) -> BadRo
     return BadRow(derived_id(head, file.label, 1), f"unreadable-{file.format}", detail, place, head, digest)
 
 
+def broken_off_row(file: SourceFile, error: BaseException, row: int) -> BadRow:
+    """The one bad row for the rest of a file of record batches that breaks off."""
+    detail = f"the rows from {row} on cannot be read: {_one_line(error)}"
+    place = Place(file.label, row, 0, 0)
+    return BadRow(derived_id(b"", file.label, row), f"corrupt-{file.format}", detail, place, b"", sha256(b""))
+
+
 def batches_of(part: TablePart, max_rows: int | None) -> Iterator[tuple[pa.RecordBatch, int] | BadRow]:
     """Batches with the number of their first row. What breaks off is a bad row that says which rows are lost."""
     with opened(part.file) as source:
@@ -86,7 +93,9 @@ def batches_of(part: TablePart, max_rows: int | None) -> Iterator[tuple[pa.Recor
             yield from _ipc_batches(source, part)
 
 
-def _parquet_batches(source: Any, part: TablePart, max_rows: int | None) -> Iterator[tuple[pa.RecordBatch, int] | BadRow]:
+def _parquet_batches(
+    source: Any, part: TablePart, max_rows: int | None
+) -> Iterator[tuple[pa.RecordBatch, int] | BadRow]:
     row = part.row
     with closing(_parquet(source)) as table:
         for group in range(part.start, part.stop):
@@ -118,9 +127,7 @@ def _parquet_batches(source: Any, part: TablePart, max_rows: int | None) -> Iter
 def _lost_rows(part: TablePart, metadata: Any, rows: tuple[int, int], error: BaseException) -> BadRow:
     """The one bad row for the rest of a row group that cannot be read: the bytes of the group stand for it."""
     chunks = [metadata.column(index) for index in range(metadata.num_columns)]
-    starts = [
-        chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset for chunk in chunks
-    ]
+    starts = [chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset for chunk in chunks]
     offset = min(starts)
     length = max(max(s + c.total_compressed_size for s, c in zip(starts, chunks, strict=True)) - offset, 0)
     digest = hashlib.sha256()

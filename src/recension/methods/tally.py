@@ -46,4 +46,5 @@ class Counts:
 
 
 def counts_from_json(value: Mapping[str, Any]) -> Counts:
-    return Counts(**{name: np.array(v, dtype=np.int64) if isinstance(v, list) else v for name, v in value.items()})
+    values: dict[str, Any] = {k: np.array(v, dtype=np.int64) if isinstance(v, list) else v for k, v in value.items()}
+    return Counts(**values)

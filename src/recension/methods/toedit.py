@@ -145,7 +145,8 @@ def _field_of_tokens(spans: NDArray[np.int32], fields: Sequence[Field]) -> NDArr
     stops = np.array([field.end for field in fields], dtype=np.int64)
     index = np.searchsorted(starts, np.maximum(ends - 1, 0), side="right") - 1
     inside = (index >= 0) & (ends <= stops[np.maximum(index, 0)])
-    return np.where(inside, index, -1)
+    found: NDArray[np.int64] = np.where(inside, index, -1)
+    return found
 
 
 def overlaps(spans: NDArray[np.int32], intervals: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -153,8 +154,9 @@ def overlaps(spans: NDArray[np.int32], intervals: NDArray[np.int64]) -> NDArray[
     if not len(intervals):
         return np.zeros(len(spans), dtype=bool)
     following = np.searchsorted(intervals[:, 1], spans[:, 0], side="right")
-    inside = following < len(intervals)
-    return inside & (intervals[np.minimum(following, len(intervals) - 1), 0] < spans[:, 1])
+    starts = np.append(intervals[:, 0], np.iinfo(np.int64).max)
+    touched: NDArray[np.bool_] = starts[following] < spans[:, 1]
+    return touched
 
 
 class Standing(NamedTuple):

@@ -190,7 +190,7 @@ class FakeWriter:
 
 
 class MemoryJournal:
-    """Answers in memory: for tests only, since nothing survives. A second answer to a key replaces the first."""
+    """Answers in memory: for tests only, since nothing survives. The first answer to a key is kept."""
 
     def __init__(self) -> None:
         self._answers: dict[str, Completion] = {}
@@ -199,7 +199,7 @@ class MemoryJournal:
         return self._answers.get(key)
 
     def put(self, completion: Completion) -> None:
-        self._answers[completion.key] = completion
+        self._answers.setdefault(completion.key, completion)
 
     def __len__(self) -> int:
         return len(self._answers)

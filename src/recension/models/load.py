@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from recension.errors import ModelError
 from recension.models.options import PriorOptions
 from recension.ports import Prior
@@ -30,7 +32,9 @@ def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
     if scheme == "ngram":
         from recension.models.ngram import NgramPrior
 
-        return NgramPrior.load(rest)
+        # `train ngram` puts the model into a run folder, beside its receipts.
+        within = Path(rest) / "model"
+        return NgramPrior.load(within if within.is_dir() else rest)
     if scheme == "fake":
         from recension.models.fake import fake_prior
 

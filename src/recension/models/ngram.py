@@ -82,7 +82,7 @@ def train(
     counts = ngram_counting.count(spool, len(surfaces.characters), settings.order, tick)
     drawable = np.ones(len(surfaces.characters) + 1, dtype=bool)
     drawable[[*surfaces.special, -1]] = False
-    tables, discounts = ngram_counting.smooth(counts, drawable, settings.min_count, tick)
+    tables, discounts = ngram_counting.smooth(counts, drawable, settings.min_count, tick, np.float32)
     about: dict[str, JSON] = {
         "settings": {k: v for k, v in asdict(settings).items() if k != "tokenizer"},
         "documents": documents,

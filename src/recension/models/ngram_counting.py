@@ -18,9 +18,11 @@ from recension.models.ngram_tables import Ints, Level, Tables
 
 Keys = NDArray[np.uint64]
 Floats = NDArray[np.float64]
+Times = NDArray[np.integer[Any]]
 Tick = Callable[[str, int], None]
 
 _UNKNOWN = np.uint32(0xFFFFFFFF)
+_NONE = np.empty(0, dtype=np.uint32)
 _FALLBACK = (0.5, 1.0, 1.5)
 
 
@@ -32,7 +34,7 @@ class Counts:
     """
 
     keys: Keys
-    raw: Ints
+    raw: Times
     shorter: NDArray[np.uint32]
 
 
@@ -48,9 +50,9 @@ def count(spool: Path, vocabulary: int, order: int, tick: Tick, chunk: int = 1 <
     """
     words = np.memmap(spool, dtype=np.uint32, mode="r")
     starts = range(0, len(words), chunk)
-    raw = np.zeros(vocabulary + 1, dtype=np.int64)
+    raw: Times = np.zeros(vocabulary + 1, dtype=np.int64)
     for start in starts:
-        raw += np.bincount(words[start : start + chunk], minlength=vocabulary + 1)
+        raw = raw + np.bincount(words[start : start + chunk], minlength=vocabulary + 1)
     every = np.arange(vocabulary + 1)
     levels = [Counts(every.astype(np.uint64), raw, np.zeros(len(every), dtype=np.uint32))]
     nodes = words
@@ -86,17 +88,22 @@ def _bits(vocabulary: int) -> np.uint64:
     return np.uint64(vocabulary.bit_length())
 
 
-def _distinct(keys: Keys) -> tuple[Keys, Ints]:
+def _distinct(keys: Keys) -> tuple[Keys, Times]:
     keys = np.sort(keys)
     new = np.ones(len(keys), dtype=bool)
     new[1:] = keys[1:] != keys[:-1]
     first = np.flatnonzero(new)
-    return keys[first], np.diff(first, append=len(keys))
+    return keys[first], _narrow(np.diff(first, append=len(keys)))
 
 
-def _merge(runs: Iterable[tuple[Keys, Ints]]) -> tuple[Keys, Ints]:
+def _narrow(counts: Ints) -> Times:
+    """Half the memory, unless a count really needs 64 bits."""
+    return counts if counts.max(initial=0) > np.iinfo(np.uint32).max else counts.astype(np.uint32)
+
+
+def _merge(runs: Iterable[tuple[Keys, Times]]) -> tuple[Keys, Times]:
     """One sorted run out of many; like sizes are joined first, so each n-gram moves a logarithmic number of times."""
-    stack: list[tuple[Keys, Ints]] = [(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64))]
+    stack: list[tuple[Keys, Times]] = [(np.empty(0, dtype=np.uint64), _NONE)]
     for run in runs:
         stack.append(run)
         while len(stack) > 1 and len(stack[-2][0]) < 2 * len(stack[-1][0]):
@@ -108,7 +115,7 @@ def _merge(runs: Iterable[tuple[Keys, Ints]]) -> tuple[Keys, Ints]:
     return stack[0]
 
 
-def _join(left: tuple[Keys, Ints], right: tuple[Keys, Ints]) -> tuple[Keys, Ints]:
+def _join(left: tuple[Keys, Times], right: tuple[Keys, Times]) -> tuple[Keys, Times]:
     if not len(left[0]):
         return right
     keys = np.concatenate([left[0], right[0]])
@@ -118,7 +125,7 @@ def _join(left: tuple[Keys, Ints], right: tuple[Keys, Ints]) -> tuple[Keys, Ints
     new = np.ones(len(keys), dtype=bool)
     new[1:] = keys[1:] != keys[:-1]
     first = np.flatnonzero(new)
-    return keys[first], np.add.reduceat(counts, first) if len(first) else counts
+    return keys[first], _narrow(np.add.reduceat(counts, first, dtype=np.int64)) if len(first) else counts
 
 
 def _place(
@@ -137,49 +144,61 @@ def _place(
     return placed
 
 
-def smooth(counts: list[Counts], drawable: NDArray[np.bool_], min_count: int, tick: Tick) -> Smoothed:
+def smooth(
+    counts: list[Counts], drawable: NDArray[np.bool_], min_count: int, tick: Tick, dtype: type[np.floating[Any]]
+) -> Smoothed:
     """Interpolated modified Kneser-Ney over `counts`; n-grams of order 3 and up below `min_count` are left out.
 
     `drawable` says which words have a probability at all (not special tokens, not the beginning of a text).
     What is left out, as what is discounted, goes to the shorter context, so every distribution still sums to one.
+    Probabilities are worked out in float64 and kept as `dtype`. `counts` is emptied on the way, to free its memory.
     """
     vocabulary = len(drawable) - 1
+    narrow: type[np.unsignedinteger[Any]] = np.uint16 if vocabulary < 1 << 16 else np.uint32
     adjusted = _adjusted(counts, vocabulary)
     discounts = [_discounts(a) for a in adjusted]
-    d = np.array([0.0, *discounts[0]])
-    total = max(1, int(adjusted[0].sum()))
-    taken = d[np.minimum(adjusted[0], 3)]
-    spare = taken.sum() / total if adjusted[0].sum() else 1.0
-    p = np.where(drawable, (adjusted[0] - taken) / total + spare / int(drawable.sum()), 0.0)
-    keep = np.ones(len(p), dtype=bool)
-    renamed = np.arange(len(p))
+    size = len(counts.pop(0).keys)
+    p = _unigrams(adjusted.pop(0), discounts[0], drawable)
+    kept = np.ones(size, dtype=bool)
     # `words` of order 1 stays empty: there the node is the word.
-    levels = [Level(np.empty(0, np.uint16), p, _ranked_words(p, drawable), np.empty(0, np.uint32), np.empty(0))]
-    for n in range(2, len(counts) + 1):
+    levels = [Level(np.empty(0, narrow), p.astype(dtype), _ranked_words(p, drawable), _NONE, _NONE.astype(dtype))]
+    for n in range(2, len(discounts) + 1):
         tick(f"smooth {n}-grams", n)
-        level, a = counts[n - 1], adjusted[n - 1]
-        parents = (level.keys >> _bits(vocabulary)).astype(np.int64)
-        d = np.array([0.0, *discounts[n - 1]])
-        total_of = np.bincount(parents, weights=a, minlength=len(counts[n - 2].keys))
-        kept = level.raw >= (min_count if n > 2 else 1)
-        taken = np.where(kept, d[np.minimum(a, 3)], a)
-        given = np.bincount(parents, weights=taken, minlength=len(total_of))
-        gamma: Floats = np.divide(given, total_of, out=np.ones(len(given)), where=total_of > 0)
+        level = counts.pop(0)
+        keys, raw, shorter = level.keys, level.raw, level.shorter
+        del level
+        a = adjusted.pop(0)
+        parents = (keys >> _bits(vocabulary)).astype(np.int64)
+        totals = np.bincount(parents, weights=a, minlength=size)
+        renamed = np.cumsum(kept) - 1
+        keep = raw >= (min_count if n > 2 else 1)
+        taken = np.where(keep, np.array([0.0, *discounts[n - 1]])[np.minimum(a, 3)], a)
+        given = np.bincount(parents, weights=taken, minlength=size)
+        gamma: Floats = np.divide(given, totals, out=np.ones(size), where=totals > 0)
         # Keeping an n-gram keeps its context and its shorter form, which occur at least as often.
-        parents, a, taken = parents[kept], a[kept], taken[kept]
-        longer_p = (a - taken) / total_of[parents] + gamma[parents] * p[renamed[level.shorter[kept]]]
-        first = np.zeros(int(keep.sum()) + 1, dtype=np.int64)
+        parents = parents[keep]
+        p = (a[keep] - taken[keep]) / totals[parents] + gamma[parents] * p[renamed[shorter[keep]]]
+        del a, taken, given, totals, shorter, raw
+        first = np.zeros(int(kept.sum()) + 1, dtype=np.int64)
         np.cumsum(np.bincount(renamed[parents], minlength=len(first) - 1), out=first[1:])
-        narrow: type[np.unsignedinteger[Any]] = np.uint16 if vocabulary < 1 << 16 else np.uint32
-        words = (level.keys[kept] & ((np.uint64(1) << _bits(vocabulary)) - np.uint64(1))).astype(narrow)
-        levels[-1] = replace(levels[-1], first=first.astype(np.uint32), gamma=gamma[keep])
-        ranked = _ranked_children(longer_p, first).astype(narrow)
-        levels.append(Level(words, longer_p, ranked, np.empty(0, np.uint32), np.empty(0)))
-        p, keep, renamed = longer_p, kept, np.cumsum(kept) - 1
+        words = (keys[keep] & ((np.uint64(1) << _bits(vocabulary)) - np.uint64(1))).astype(narrow)
+        levels[-1] = replace(levels[-1], first=first.astype(np.uint32), gamma=gamma[kept].astype(dtype))
+        size, kept = len(keys), keep
+        del keys, parents
+        ranked = _ranked_children(p, first).astype(narrow)
+        levels.append(Level(words, p.astype(dtype), ranked, _NONE, _NONE.astype(dtype)))
     return Smoothed(Tables(vocabulary, tuple(levels)), tuple(discounts))
 
 
-def _adjusted(counts: list[Counts], vocabulary: int) -> list[Ints]:
+def _unigrams(adjusted: Times, discounts: tuple[float, float, float], drawable: NDArray[np.bool_]) -> Floats:
+    """Below the unigrams lies the same probability for every word, so that none has none."""
+    total = int(adjusted.sum())
+    taken = np.array([0.0, *discounts])[np.minimum(adjusted, 3)]
+    spare = taken.sum() / total if total else 1.0
+    return np.where(drawable, (adjusted - taken) / max(1, total) + spare / int(drawable.sum()), 0.0)
+
+
+def _adjusted(counts: list[Counts], vocabulary: int) -> list[Times]:
     """Occurrences for the last order; below it, the number of different words that stand before an n-gram.
 
     Nothing can stand before an n-gram that begins a text: it keeps its occurrences. It sorts behind all others,
@@ -193,14 +212,14 @@ def _adjusted(counts: list[Counts], vocabulary: int) -> list[Ints]:
         if n == len(counts):
             adjusted.append(level.raw)
             continue
-        before = np.bincount(counts[n].shorter, minlength=len(level.keys))
+        before = _narrow(np.bincount(counts[n].shorter, minlength=len(level.keys)))
         if n > 1:
             before[opening:] = level.raw[opening:]
         adjusted.append(before)
     return adjusted
 
 
-def _discounts(adjusted: Ints) -> tuple[float, float, float]:
+def _discounts(adjusted: Times) -> tuple[float, float, float]:
     """What is taken from counts of 1, 2 and 3 or more, by the counts of counts; tiny corpora get usual values."""
     n1, n2, n3, n4 = (int(np.count_nonzero(adjusted == c)) for c in range(1, 5))
     if not (n1 and n2 and n3 and n4):

@@ -72,9 +72,8 @@ def write(tables: Tables, tokenizer: Any, about: dict[str, JSON], folder: Path) 
     names = [_TOKENIZER]
     for n, level in enumerate(tables.levels, 1):
         for field in _fields(n, tables.order):
-            array = getattr(level, field)
             name = f"{field}_{n}.npy"
-            np.save(folder / name, array.astype(np.float32) if array.dtype == np.float64 else array, allow_pickle=False)
+            np.save(folder / name, getattr(level, field), allow_pickle=False)
             names.append(name)
     files: dict[str, JSON] = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": _digest(folder / name)} for name in names

@@ -10,11 +10,17 @@ import msgspec
 import yaml
 
 from recension import __version__
-from recension.corpus import DROPPED_SCHEMA
+from recension.corpus import DROPPED_SCHEMA, SourceFile
+from recension.document import JSON
 from recension.report import Card, CardPart, dataset_card
 from recension.run.execute import totals
 from recension.run.manifest import Manifest, Run
 from recension.run.receipts import receipts
+
+
+def identity_of(file: SourceFile) -> JSON:
+    """What of an input file goes into a key: not where it is, but what it is called and which version it is."""
+    return {"label": file.label, "size": file.size, "stamp": file.stamp, "format": file.format}
 
 
 @dataclass(frozen=True, slots=True)

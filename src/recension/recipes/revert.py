@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recension import __version__
-from recension.corpus import BadRow, Corpus, Layout, OutRow, Piece, Reading, Record, open_corpus, read_piece
-from recension.corpus import dropped_from as dropped_row
-from recension.document import JSON, Document, Dropped, Origin
+from recension.corpus import BadRow, Corpus, Layout, OutRow, Piece, Reading, Record, expected_size, open_corpus, read_piece, set_aside
+from recension.document import JSON, Document, Kind, Origin
 from recension.engines.local import LocalEngine, available_cores
 from recension.errors import UsageError, VerificationError
 from recension.recipes.edit.task import rounds
-from recension.recipes.pages import Story, plain_pages
+from recension.recipes.pages import Story, identity_of, plain_pages
 from recension.recipes.restoring import EditedRun, LogReader, edited_run, texts_by_generation
 from recension.recipes.settings import Effort, setting
 from recension.run.execute import Bounds, Totals, execute, seal, totals
@@ -59,8 +58,8 @@ def revert(
             source,
             spec.to,
         )
-        workers = max(1, min(effort.workers or available_cores(), corpus.total_bytes // PIECE_BYTES))
-        bounds = Bounds(PIECE_BYTES, effort.limit, effort.max_dropped)
+        workers = max(1, min(effort.workers or available_cores(), corpus.size // PIECE_BYTES))
+        bounds = Bounds(PIECE_BYTES, effort.limit, effort.max_dropped, expected_size(corpus))
         execute(run, task, corpus, LocalEngine(workers), bounds, observer)
         sums = totals(run.out)
         story = Story(_story(source, spec), {"data": corpus.layout.schema}, {"to": str(spec.to)})
@@ -82,7 +81,7 @@ def _manifest(source: EditedRun, spec: RevertSpec, corpus: Corpus) -> Manifest:
     identity: dict[str, JSON] = {
         "spec": {"to": spec.to, "format": spec.format},
         "edited": source.manifest.key,
-        "inputs": [file.to_json() for file in corpus.files],
+        "inputs": [identity_of(file) for file in corpus.files],
         "layout": corpus.layout.to_json(),
     }
     facts: dict[str, JSON] = {
@@ -110,7 +109,7 @@ class RevertTask:
                 rows = list(self._restore(batch, shard, logs))
                 if rows:
                     shard.write(self.layout.batch(rows))
-            return shard.commit({}, piece.sources(), piece.rows_cap)
+            return shard.commit({}, tuple(f.label for f in piece.files), piece.rows_cap)
 
     def _restore(
         self, batch: list[Record | BadRow], shard: ShardWriter, logs: dict[str, LogReader]
@@ -124,7 +123,7 @@ class RevertTask:
             edition = row % self.source.editions + 1
             if edition > 1 and self.to == 0:
                 why = "another edition of the same original, which is written once"
-                shard.drop(dropped_row(item, Dropped(item.document.id, "other-edition", why)))
+                shard.drop(set_aside(item, "other-edition", why))
                 continue
             log = logs.setdefault(name, LogReader(self.source.out, name)).of(row)
             texts = {f.path: self._text(item, f.path, log) for f in item.document.fields}
@@ -143,5 +142,5 @@ class RevertTask:
         spec: Any = self.source.manifest.identity["spec"]
         old = document.origin or Origin("unknown", document.id, document.id, "", "", self.source.generations)
         age = max(old.generation - self.source.generations + self.to, 0)
-        kind = "edited" if age else spec["origin"] or "unknown"
+        kind: Kind = "edited" if age else spec["origin"] or "unknown"
         return replace(document, origin=Origin(kind, old.root, old.parent, "toedit" if age else "", "", age))

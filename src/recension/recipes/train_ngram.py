@@ -10,10 +10,11 @@ from typing import Literal
 import msgspec
 
 from recension import __version__
-from recension.corpus import BadRow, Corpus, Reading, open_corpus, read_piece
+from recension.corpus import BadRow, Corpus, Reading, check_unchanged, open_corpus, read_piece
 from recension.document import JSON
 from recension.errors import ModelError, TooManyDroppedError, UsageError
 from recension.models.ngram import NgramSettings, NgramSummary, train
+from recension.recipes.pages import identity_of
 from recension.recipes.settings import Effort, setting
 from recension.run import folder
 from recension.run.execute import seal
@@ -83,7 +84,7 @@ def _manifest(spec: NgramSpec, corpus: Corpus, effort: Effort, given: list[str])
     # A model of a part of the corpus is another model: here the limit changes the answer.
     identity: dict[str, JSON] = {
         "spec": {**settings, "limit": effort.limit},
-        "inputs": [file.to_json() for file in corpus.files],
+        "inputs": [identity_of(file) for file in corpus.files],
     }
     facts: dict[str, JSON] = {
         "recension": __version__,
@@ -137,7 +138,7 @@ def _texts(corpus: Corpus, effort: Effort, shard: ShardWriter) -> Iterator[str]:
             else:
                 shard.used += 1
                 yield row.document.text
-    corpus.check_unchanged()
+    check_unchanged(corpus.files)
     if not shard.used:
         raise ModelError("there is nothing to fit: no row of the input holds a text")
 

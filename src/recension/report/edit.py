@@ -64,7 +64,8 @@ def headline(report: EditReport) -> str:
 
 def generation_table(report: EditReport) -> str:
     """One row for each generation."""
-    head = ("Generation", "Prior", "Tokens", "Flagged", "Changed", "Protected", "Not editable", "Cut short")
+    cut = any(g.truncated for g in report.generations)
+    head = ("Generation", "Prior", "Tokens", "Flagged", "Changed", "Protected", "Not editable")
     rows = [
         (
             str(g.generation),
@@ -74,15 +75,12 @@ def generation_table(report: EditReport) -> str:
             percent(g.changed, g.tokens),
             number(g.protected),
             number(g.not_editable),
-            number(g.truncated),
+            *((number(g.truncated),) if cut else ()),
+            f"{decimal(g.logprob_before)} → {decimal(g.logprob_after)}",
         )
         for g in report.generations
     ]
-    scores = [
-        (*row, decimal(g.logprob_before), decimal(g.logprob_after))
-        for row, g in zip(rows, report.generations, strict=True)
-    ]
-    return table("Generations", (*head, "Log p before", "Log p after"), scores, texts=2)
+    return table("Generations", (*head, *(("Cut short",) if cut else ()), "Mean log p"), rows, texts=2)
 
 
 def settings_table(settings: Mapping[str, str]) -> str:
@@ -153,10 +151,10 @@ def edit_page(report: EditReport) -> str:
     return opening(report.title) + "".join(parts) + closing()
 
 
-_TERMS = """<p class="terms">Flagged tokens are the ones the thresholds picked; a new one was drawn for each, and changed
-are those that came out different. Protected tokens were flagged and kept by <code>--protect</code>. Not editable are
-flagged tokens that do not begin and end between characters. Cut short are positions where top-p wanted more candidates
-than are fetched. Log p is the mean natural logarithm of a token's probability, after with the new tokens in place.</p>
+_TERMS = """<p class="terms">Flagged tokens are the ones the thresholds picked; changed are those that came out
+different. Protected tokens were flagged and kept by <code>--protect</code>; not editable ones do not stand on whole
+characters or have nothing to be drawn for them; cut short (if any) are positions where top-p wanted more candidates than
+are fetched. Log p is natural; the second figure has the new tokens in the place of the old.</p>
 """
 _NEXT = """<section><h2>What can be done with this folder</h2>
 <p>Prove that no row is missing and no byte was changed since:</p>

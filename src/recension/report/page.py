@@ -28,7 +28,6 @@ PALETTE: Mapping[str, Shade] = {
     "line": Shade("#e2ded5", "#303338"),
     "edge": Shade("#8f8a80", "#6f737a"),
     "accent": Shade("#0f5f78", "#7fc4da"),
-    "on-accent": Shade("#fffefb", "#0f2229"),
     "wash": Shade("#edeae2", "#26292d"),
     "new": Shade("#d5ecdc", "#1c4030"),
     "new-ink": Shade("#0d4527", "#c4ecd2"),

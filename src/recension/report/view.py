@@ -105,17 +105,17 @@ _TOOLS = """<div class="toolbar" id="toolbar" role="toolbar" aria-label="Documen
 <label class="pick"><span>Show</span> <select id="show"><option value="new">edited</option>
 <option value="both">old and new</option><option value="old">original</option></select></label>
 <label class="check"><input type="checkbox" id="edited-only"> <span>only edited</span></label>
-<div class="step" role="group" aria-label="Documents"><button type="button" id="previous-document"
+<div class="steps"><div class="step" role="group" aria-label="Documents"><button type="button" id="previous-document"
  aria-label="Previous document" title="Previous document (k)">‹</button><span class="where" id="where-document"></span>
 <button type="button" id="next-document" aria-label="Next document" title="Next document (j)">›</button></div>
 <div class="step" role="group" aria-label="Edits"><button type="button" id="previous-edit"
  aria-label="Previous edit" title="Previous edit (p)">‹</button><span class="where" id="where-edit"></span>
 <button type="button" id="next-edit" aria-label="Next edit" title="Next edit (n)">›</button></div>
-</div></div>
+</div></div></div>
 <main class="wrap" id="main"><p class="status" id="found" role="status"></p>
 <noscript><p>This page needs JavaScript to show the documents. Nothing is loaded from anywhere.</p></noscript>
 <div id="documents"></div><nav class="pages" id="pages" aria-label="Pages" hidden></nav></main>
 <footer class="wrap"><p><kbd>n</kbd> <kbd>p</kbd> next and previous edit · <kbd>j</kbd> <kbd>k</kbd> next and previous
-document · <kbd>/</kbd> search · <kbd>o</kbd> edited, both, original · <kbd>Esc</kbd> close</p></footer>
+document · <kbd>/</kbd> search, <kbd>Enter</kbd> next hit · <kbd>o</kbd> edited, both, original · <kbd>Esc</kbd> close</p></footer>
 <div id="tip" role="tooltip" hidden></div><p class="sr" id="said" aria-live="polite"></p>
 """

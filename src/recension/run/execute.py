@@ -30,6 +30,7 @@ class Bounds:
     shard_bytes: int
     limit: int | None = None
     max_dropped: float | None = None
+    expected: int = 0  # bytes in all pieces, as far as can be told before reading them
 
 
 class Tally:
@@ -75,18 +76,18 @@ def execute(
         nonlocal done_weight
         for piece in corpus.pieces(bounds.shard_bytes, bounds.limit, skip=run.is_done):
             receipt = run.receipt(piece.index)
-            weights[piece.index] = piece.input_bytes
+            weights[piece.index] = piece.size
             if receipt is not None and _covers(receipt, piece.rows_cap):
                 tally.add(receipt)
                 tally.resumed += receipt.written
-                done_weight += piece.input_bytes
+                done_weight += piece.size
             else:
                 yield piece
 
     def fraction(shares: float) -> float | None:
         if bounds.limit is not None:
             return min(1.0, (tally.rows + 0.0) / bounds.limit) if bounds.limit else 1.0
-        whole = corpus.total_bytes
+        whole = bounds.expected
         mean = sum(weights.values()) / len(weights) if weights else 0.0
         return min(1.0, (done_weight + shares * mean) / whole) if whole else None
 

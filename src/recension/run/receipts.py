@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from recension.document import JSON
 from recension.run import folder
 
 FOLDER = "receipts"
@@ -44,9 +43,9 @@ class Receipt:
     dropped: Mapping[str, int]
     files: tuple[FileEntry, ...]
     used: int = 0
-    sources: tuple[tuple[str, int, int], ...] = ()  # (file, first row, rows)
+    sources: tuple[str, ...] = ()  # the input files it was read from
     rows_cap: int | None = None
-    stats: Mapping[str, JSON] = field(default_factory=dict)
+    stats: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class ShardWriter:
     def commit(
         self,
         stats: Mapping[str, JSON],
-        sources: tuple[tuple[str, int, int], ...] = (),
+        sources: tuple[str, ...] = (),
         rows_cap: int | None = None,
     ) -> Receipt:
         """Make the shard real. Killed before the receipt, it never happened; after it, it is whole."""

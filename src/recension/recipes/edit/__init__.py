@@ -8,14 +8,13 @@ outcome.py  receipts to a report, pages and the dataset card
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from recension import __version__
-from recension.corpus import Corpus, Reading, open_corpus
+from recension.corpus import Corpus, Reading, check_unchanged, expected_size, open_corpus
 from recension.document import JSON
 from recension.engines.local import LocalEngine, available_cores
 from recension.methods.toedit import Sampling
@@ -32,6 +31,7 @@ from recension.recipes.edit.budget import (
 )
 from recension.recipes.edit.spec import EditSpec, Resolved, resolve
 from recension.recipes.edit.task import EDITS_SCHEMA, EditTask
+from recension.recipes.pages import identity_of
 from recension.recipes.priors import forget, load
 from recension.recipes.settings import Effort
 from recension.report import EditReport
@@ -99,9 +99,9 @@ def edit(
         if engine.workers > 1:
             forget()
         task = _task(run, job, sampling)
-        bounds = Bounds(job.shard_bytes, effort.limit, effort.max_dropped)
-        with _unchanged(job.corpus):
-            execute(run, task, job.corpus, engine, bounds, observer)
+        bounds = Bounds(job.shard_bytes, effort.limit, effort.max_dropped, expected_size(job.corpus))
+        execute(run, task, job.corpus, engine, bounds, observer)
+        check_unchanged(job.corpus.files)
         report = outcome.report(run.out, run.manifest)
         seal(run, job.corpus.digests, outcome.pages(run, report, job.corpus.layout.schema), effort.limit)
     return report
@@ -116,16 +116,16 @@ def plan_edit(
     loaded = load(job.resolved.priors[0], job.options)
     documents = first_documents(job.corpus)
     seen = glance(documents, loaded, job.resolved.sampling, job.resolved.spec.protect)
-    total = job.corpus.estimate_text_bytes()
+    total = expected_size(job.corpus)
     tokens = round(seen.tokens * total / max(sum(len(d.text.encode()) for d in documents), 1)) if documents else 0
     workers = _workers(job, effort)
     scorings = 1 if len(set(job.resolved.priors)) == 1 and job.resolved.policy == "anchor" else len(job.resolved.priors)
     rate = seen.tokens_per_second * workers
     return EditPlan(
         files=len(job.corpus.files),
-        bytes=job.corpus.total_bytes,
+        bytes=job.corpus.size,
         skipped=job.corpus.skipped,
-        shards=max(1, round(job.corpus.total_bytes / job.shard_bytes)),
+        shards=max(1, round(job.corpus.size / job.shard_bytes)),
         workers=workers,
         priors=job.resolved.priors,
         glance=seen,
@@ -148,7 +148,7 @@ def _job(inputs: Sequence[str | Path], out: Path, spec: EditSpec) -> _Job:
     )
     corpus = open_corpus([str(i) for i in inputs], reading, exclude=out)
     options = PriorOptions(spec.device, spec.dtype, spec.threads, spec.batch_tokens, spec.context)
-    return _Job(resolved, corpus, options, spec.shard_bytes or shard_size(corpus.total_bytes))
+    return _Job(resolved, corpus, options, spec.shard_bytes or shard_size(corpus.size))
 
 
 def shard_size(total: int) -> int:
@@ -162,7 +162,8 @@ def shard_size(total: int) -> int:
 def _workers(job: _Job, effort: Effort) -> int:
     """No more processes than pieces; one for a model that holds a GPU."""
     wanted = effort.workers or (1 if _on_gpu(job) else available_cores())
-    return max(1, min(wanted, -(-job.corpus.total_bytes // job.shard_bytes)))
+    pieces: int = -(-job.corpus.size // job.shard_bytes)
+    return max(1, min(wanted, pieces))
 
 
 def _on_gpu(job: _Job) -> bool:
@@ -173,7 +174,7 @@ def _manifest(job: _Job, inputs: list[str]) -> Manifest:
     models = [load(name, job.options).prior.spec for name in job.resolved.priors]
     identity: dict[str, JSON] = {
         "spec": {**job.resolved.identity(), "shard_bytes": job.shard_bytes},
-        "inputs": [file.to_json() for file in job.corpus.files],
+        "inputs": [identity_of(file) for file in job.corpus.files],
         "layout": job.corpus.layout.to_json(),
         "models": [dict(m) for m in models],
     }
@@ -244,12 +245,4 @@ def _task(run: Run, job: _Job, sampling: Sampling) -> EditTask:
         protect=resolved.spec.protect,
         seed=resolved.spec.seed,
         run=run.name,
-        files=corpus.files,
     )
-
-
-@contextmanager
-def _unchanged(corpus: Corpus) -> Iterator[None]:
-    corpus.check_unchanged()
-    yield
-    corpus.check_unchanged()

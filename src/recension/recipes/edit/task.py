@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from recension.corpus import BadRow, Layout, OutRow, Piece, Reading, Record, check_unchanged, read_piece
+from recension.corpus import BadRow, Layout, OutRow, Piece, Reading, Record, check_unchanged, read_piece, read_table_rows
 from recension.document import Document, Field, Origin
 from recension.identity import content_hash
 from recension.methods.protect import compile_protection, protected_intervals
@@ -68,10 +68,9 @@ class EditTask:
     protect: tuple[str, ...]
     seed: int
     run: str
-    files: tuple[Any, ...]
 
     def __call__(self, piece: Piece) -> Receipt:
-        check_unchanged(piece, self.files)
+        check_unchanged(piece.files)
         tally = Tally(len(self.priors))
         pulse = Pulse(self.plan.out, piece.index)
         with ShardWriter(self.plan, piece.index) as shard:
@@ -81,8 +80,8 @@ class EditTask:
                 before = tally.tokens
                 self._write(shard, records, self._edit(records, tally))
                 pulse.add(len(records), tally.tokens - before, len(batch) - len(records))
-            check_unchanged(piece, self.files)
-            receipt = shard.commit(tally.to_json(), piece.sources(), piece.rows_cap)
+            check_unchanged(piece.files)
+            receipt = shard.commit(tally.to_json(), tuple(f.label for f in piece.files), piece.rows_cap)
         pulse.end()
         return receipt
 
@@ -194,9 +193,7 @@ class Tally:
 
 def editing_log(path: Path) -> Iterator[tuple[int, int, Edit]]:
     """The edits of a shard as (row, generation, edit), in the order they were written."""
-    from recension.corpus import read_table_rows
-
-    for batch in read_table_rows(path):
+    for batch in read_table_rows(path, EDITS_SCHEMA):
         columns = batch.to_pydict()
         edits = zip(*(columns[name] for name in Edit._fields), strict=True)
         for row, generation, values in zip(columns["row"], columns["generation"], edits, strict=True):

@@ -43,7 +43,7 @@ const matches = (i, search) => {
 const draw = (place) => {
   const doc = read(state.list[place]);
   const search = state.query ? pattern(state.query) : null;
-  const article = { place, edits: 0, marks: [], texts: [], node: make("article", "doc") };
+  const article = { place, home: [], marks: [], node: make("article", "doc") };
   const head = make("header"), title = make("h3");
   title.dir = "auto";
   lit(title, doc.id, 0, hitsIn(doc.id, search));
@@ -60,7 +60,6 @@ const draw = (place) => {
   for (const { path, parts } of texts) {
     if (texts.length > 1 || path !== "text") article.node.append(make("p", "path", path));
     const text = new Text(parts, article, search);
-    article.texts.push(text);
     article.node.append(text.node);
   }
   return article;
@@ -156,11 +155,7 @@ const select = (document_, edit) => {
     if (byKey) article.node.focus({ preventScroll: true });
     return;
   }
-  while (!article.marks[edit]) {
-    const text = article.texts.find((t) => t.button);
-    if (!text) return;
-    text.more();
-  }
+  article.home[edit].text.reach(article.home[edit].at);
   const mark = article.marks[edit];
   mark.classList.add("current");
   mark.scrollIntoView({ block: "center" });
@@ -176,18 +171,33 @@ const stepEdit = (by) => {
   else if (state.document >= 0) at = by > 0 ? state.starts[state.document] : state.starts[state.document] - 1;
   else at = by > 0 ? state.starts[state.page * PAGE] : state.starts[state.page * PAGE] - 1;
   at = (at + total()) % total();
-  let low = 0, high = state.list.length;
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (state.starts[middle] <= at) low = middle; else high = middle;
-  }
-  select(low, at - state.starts[low]);
+  const place = after(state.starts, (start) => start <= at) - 1;
+  select(place, at - state.starts[place]);
 };
 const stepDocument = (by) => {
   const count = state.list.length;
   if (!count) return;
   const from = state.document < 0 ? state.page * PAGE - (by > 0 ? 1 : 0) : state.document;
   select((from + by + count) % count, -1);
+};
+
+const stepHit = (by) => {
+  let hits = [...document.querySelectorAll(".hit, mark.was-hit")];
+  if (!state.list.length || !hits.length) return;
+  let at = hits.findIndex((hit) => hit.classList.contains("current-hit"));
+  hits[at]?.classList.remove("current-hit");
+  at = at < 0 ? (by > 0 ? 0 : hits.length - 1) : at + by;
+  if (at < 0 || at >= hits.length) {
+    const pages = Math.ceil(state.list.length / PAGE);
+    if (pages > 1) {
+      show((state.page + by + pages) % pages);
+      hits = [...document.querySelectorAll(".hit, mark.was-hit")];
+    }
+    at = by > 0 ? 0 : hits.length - 1;
+  }
+  hits[at].classList.add("current-hit");
+  hits[at].scrollIntoView({ block: "center" });
+  $("said").textContent = `hit ${number(at + 1)} of ${number(hits.length)} on this page`;
 };
 
 // ---- the tip
@@ -252,7 +262,11 @@ $("find").addEventListener("input", () => {
   waiting = setTimeout(() => filter($("find").value), 120);
 });
 $("find").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && total()) { clearTimeout(waiting); if ($("find").value.trim() !== state.query) filter($("find").value); stepEdit(event.shiftKey ? -1 : 1); }
+  if (event.key === "Enter") {
+    clearTimeout(waiting);
+    if ($("find").value.trim() !== state.query) filter($("find").value);
+    stepHit(event.shiftKey ? -1 : 1);
+  }
   if (event.key === "Escape") { $("find").value = ""; filter(""); $("find").blur(); }
 });
 $("show").addEventListener("change", () => setMode(state.modes.indexOf($("show").value)));

@@ -68,6 +68,16 @@ const lit = (into, text, from, hits) => {
   if (at < text.length) into.append(text.slice(at));
 };
 
+// How many items at the front of a list hold the condition.
+const after = (list, holds) => {
+  let low = 0, high = list.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (holds(list[middle])) low = middle + 1; else high = middle;
+  }
+  return low;
+};
+
 class Text {
   constructor(parts, article, search) {
     this.article = article;
@@ -77,79 +87,108 @@ class Text {
     let at = 0;
     for (const s of parts) {
       const mark = typeof s === "string" ? null : s;
-      const length = mark ? s[1].length : s.length;
-      this.pieces.push({ at, end: at + length, mark, edit: mark ? article.edits++ : -1 });
-      at += length;
+      const end = at + (mark ? s[1].length : s.length);
+      if (mark) article.home.push({ text: this, at });
+      this.pieces.push({ at, end, mark, edit: mark ? article.home.length - 1 : -1 });
+      at = end;
     }
     this.hits = hitsIn(this.full, search);
     this.node = make("div", "text");
-    this.node.dir = "auto";
-    this.drawn = 0;      // characters drawn or folded so far
-    this.piece = 0;
-    this.ranges = this.open();
-    this.next = 0;
-    this.more();
+    this.portions = this.divide(this.open());
+    for (const portion of this.portions) {
+      portion.pill = this.pill(portion.to - portion.from, portion.edits, () => this.show(portion));
+      this.node.append(portion.pill);
+    }
+    this.show(this.portions[0]);
+    for (const [start] of this.hits) this.reach(start); // so that a search can go through them
+    this.node.dir = "auto"; // last: the browser looks for the direction again at every change
   }
   // The stretches to show: all of a short text, the surroundings of edits and hits in a long one.
   open() {
     const end = this.full.length;
-    if (end <= LONG) return [[0, end, 0]];
-    const anchors = [...this.pieces.filter((p) => p.mark).map((p) => [p.at, p.end]), ...this.hits].sort((a, b) => a[0] - b[0]);
-    if (!anchors.length) return [[0, cut(this.full, 480, -1), 0]];
+    if (end <= LONG) return [{ from: 0, to: end, anchors: 0, edits: this.pieces.length >> 1 }];
+    const anchors = this.pieces.filter((p) => p.mark).map((p) => [p.at, p.end, 1]);
+    for (const [a, b] of this.hits) anchors.push([a, b, 0]);
+    anchors.sort((x, y) => x[0] - y[0]);
+    if (!anchors.length) return [{ from: 0, to: cut(this.full, 480, -1), anchors: 0, edits: 0 }];
     const ranges = [];
-    for (const [a, b] of anchors) {
+    for (const [a, b, edits] of anchors) {
       const from = a - AROUND <= 80 ? 0 : cut(this.full, a - AROUND, 1);
       const to = b + AROUND >= end - 80 ? end : cut(this.full, b + AROUND, -1);
       const before = ranges.at(-1);
-      if (before && from - before[1] < 80) { before[1] = Math.max(before[1], to); before[2]++; }
-      else ranges.push([Math.min(from, a), Math.max(to, b), 1]);
-      // A range of very many edits is cut, so that drawing stays in portions.
-      if (ranges.at(-1)[2] >= AT_ONCE) ranges.push([ranges.at(-1)[1], ranges.at(-1)[1], 0]);
+      const range = { from: Math.min(from, a), to: Math.max(to, b), end: b, anchors: 1, edits };
+      if (!before || from - before.to >= 80) ranges.push(range);
+      else if (before.anchors < AT_ONCE || a < before.end) {
+        before.to = Math.max(before.to, range.to);
+        before.end = Math.max(before.end, b);
+        before.anchors++;
+        before.edits += edits;
+      } else {
+        before.to = range.from = a; // a crowd of edits is cut, so that it is drawn in portions
+        ranges.push(range);
+      }
     }
     return ranges;
   }
-  more() {
-    this.button?.remove();
-    this.button = null;
-    for (let seen = 0; this.next < this.ranges.length && seen < AT_ONCE; this.next++) {
-      const [from, to, anchors] = this.ranges[this.next];
-      if (from > this.drawn) this.fold(this.drawn, from);
-      this.draw(this.node, from, to);
-      this.drawn = Math.max(this.drawn, to);
-      seen += anchors;
+  // Ranges gathered to portions that are drawn together; side by side they cover the whole text.
+  divide(ranges) {
+    const portions = [];
+    for (const range of ranges) {
+      let portion = portions.at(-1);
+      if (!portion || portion.anchors + range.anchors > AT_ONCE) {
+        portion = { from: portion ? portion.to : 0, to: 0, anchors: 0, edits: 0, ranges: [], pill: null };
+        portions.push(portion);
+      }
+      portion.ranges.push(range);
+      portion.anchors += range.anchors;
+      portion.edits += range.edits;
+      portion.to = range.to;
     }
-    if (this.next < this.ranges.length) {
-      this.button = make("button", "fold", "show more of this text");
-      this.button.type = "button";
-      this.button.addEventListener("click", () => this.more());
-      this.node.append(this.button);
-    } else if (this.drawn < this.full.length) this.fold(this.drawn, this.full.length);
+    portions.at(-1).to = this.full.length;
+    return portions;
   }
-  fold(from, to) {
-    const button = make("button", "fold", `… ${number(to - from)} characters …`);
+  pill(characters, edits, act) {
+    const what = `${number(characters)} characters${edits ? `, ${counted(edits, "edit")}` : ""}`;
+    const button = make("button", "fold", `… ${what} …`);
     button.type = "button";
-    button.addEventListener("click", () => {
+    button.addEventListener("click", act);
+    return button;
+  }
+  show(portion) {
+    if (!portion.pill) return;
+    const shown = document.createDocumentFragment();
+    let at = portion.from;
+    for (const { from, to } of portion.ranges) {
+      this.fold(shown, at, from);
+      this.draw(shown, from, to);
+      at = to;
+    }
+    this.fold(shown, at, portion.to);
+    portion.pill.replaceWith(shown);
+    portion.pill = null;
+  }
+  // Draw the portion that a character of the text is in.
+  reach(at) {
+    this.show(this.portions[Math.max(0, after(this.portions, (p) => p.from <= at) - 1)]);
+  }
+  fold(into, from, to) {
+    if (to <= from) return;
+    const button = this.pill(to - from, 0, () => {
       const shown = document.createDocumentFragment();
       this.draw(shown, from, to);
       button.replaceWith(shown);
     });
-    this.node.append(button);
-    this.drawn = to;
-  }
-  pieceAt(at) {
-    let low = 0, high = this.pieces.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.pieces[middle].end < at) low = middle + 1; else high = middle;
-    }
-    return low;
+    into.append(button);
   }
   draw(into, from, to) {
     const hits = this.hits.filter(([a, b]) => b > from && a < to);
-    for (let k = this.pieceAt(from); k < this.pieces.length && this.pieces[k].at <= to; k++) {
+    const last = to === this.full.length;
+    for (let k = after(this.pieces, (p) => p.end < from); k < this.pieces.length; k++) {
       const piece = this.pieces[k];
+      if (piece.at > to || (piece.at === to && !last)) break;
       if (piece.mark) {
-        if (!this.article.marks[piece.edit] && piece.at >= from) into.append(this.marked(piece, hits));
+        // A mark belongs where it starts, and is drawn whole.
+        if (piece.at >= from) into.append(this.marked(piece, hits));
         continue;
       }
       const a = Math.max(piece.at, from), b = Math.min(piece.end, to);

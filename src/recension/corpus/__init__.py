@@ -1,0 +1,36 @@
+"""Corpora: anything read in pieces with nothing lost, and shards written."""
+
+from recension.corpus.exchanges import rebuild
+from recension.corpus.expected import expected_size
+from recension.corpus.layout import DROPPED_SCHEMA, Layout, OutRow, dropped_batch, set_aside
+from recension.corpus.pieces import Corpus, open_corpus, read_piece
+from recension.corpus.rows import BadRow, Piece, Place, Reading, Record, SourceFile
+from recension.corpus.sources import check_unchanged
+from recension.corpus.tablerows import ORIGIN_TYPE
+from recension.corpus.writing import FORMATS, TableWriter, Written, open_writer, read_table_rows
+
+__all__ = [
+    "DROPPED_SCHEMA",
+    "FORMATS",
+    "ORIGIN_TYPE",
+    "BadRow",
+    "Corpus",
+    "Layout",
+    "OutRow",
+    "Piece",
+    "Place",
+    "Reading",
+    "Record",
+    "SourceFile",
+    "TableWriter",
+    "Written",
+    "check_unchanged",
+    "dropped_batch",
+    "expected_size",
+    "open_corpus",
+    "open_writer",
+    "read_piece",
+    "read_table_rows",
+    "rebuild",
+    "set_aside",
+]
