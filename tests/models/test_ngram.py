@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -312,6 +314,38 @@ def test_an_unfinished_fit_is_cleared_away_and_foreign_files_are_not(tmp_path):
     assert (other / "thesis.txt").read_text() == "years of work"
     with pytest.raises(OutputError, match="cannot write"):
         train(iter(CORPUS), SMALL, other / "thesis.txt")
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from recension.errors import OutputError
+from recension.models.ngram import NgramSettings, train
+
+resource.setrlimit(resource.RLIMIT_FSIZE, [int(sys.argv[1])] * 2)
+try:
+    train((f"{i} sheep and {i * i} goats" for i in range(int(sys.argv[2]))), NgramSettings(), Path(sys.argv[3]))
+except OutputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("rows", [2000, 1], ids=["while reading", "while writing the arrays"])
+def test_a_disk_that_takes_no_more_is_one_clear_line(tmp_path, rows):
+    command = [sys.executable, "-c", FULL_DISK, "2000", str(rows), str(tmp_path / "m")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith(f"cannot write the model to {tmp_path / 'm'}: ")
+    assert done.stdout.count("\n") == 1
+    with pytest.raises(ModelError, match="no n-gram model"):
+        NgramPrior.load(tmp_path / "m")
+    train(iter(CORPUS), SMALL, tmp_path / "m")
+
+
+def test_no_rivals_may_be_asked_for(model):
+    (found,) = NgramPrior.load(model).score([SENTENCES[0]], Ask(above=0.5, k=0))
+    assert len(found.flagged)
+    assert found.rivals.shape == (len(found.flagged), 0)
+    assert (found.rival_mass == 0).all()
 
 
 def copied(model: Path, folder: Path) -> Path:

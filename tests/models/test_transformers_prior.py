@@ -216,13 +216,15 @@ def without(folder: Path, copy: Path, *names: str) -> Path:
 
 
 def bert(folder: Path) -> Path:
+    import torch
     from tiny import byte_level
     from transformers import BertConfig, BertLMHeadModel, PreTrainedTokenizerFast
 
     tokenizer = byte_level(["[PAD]"])
     size = tokenizer.get_vocab_size()
     shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    BertLMHeadModel(BertConfig(vocab_size=size, **shape)).save_pretrained(folder)
+    torch.manual_seed(2)
+    BertLMHeadModel(BertConfig(vocab_size=size, initializer_range=0.5, **shape)).save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(folder)
     return folder
 

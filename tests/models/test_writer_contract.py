@@ -89,8 +89,9 @@ def test_a_journal_gives_back_what_was_put():
     first, second = (Completion("k", text, "stop", {"text": text}) for text in ("one", "two"))
     journal.put(first)
     assert journal.get("k") == first
+    # An answer that was paid for is never replaced.
     journal.put(second)
-    assert journal.get("k") == second
+    assert journal.get("k") == first
     journal.put(Completion("other", "", "length", {}))
     assert len(journal) == 2
 

@@ -357,7 +357,7 @@ def test_a_setting_that_hardly_changes_anything_is_said_before(corpus, tmp_path)
         (EditSpec(prior="fake:sure", preset="paper", temperature=1.0), "--preset paper fixes --temperature"),
         (EditSpec(prior="fake:sure", preset="paper", change_share=0.1), "--preset paper"),
         (EditSpec(prior="fake:sure", editions=2, generations=2), "--editions"),
-        (EditSpec(priors=("fake:sure", "fake:plain"), generations=3), "name one for each"),
+        (EditSpec(priors=("fake:sure", "fake:plain"), generations=3), "one prior for each"),
         (EditSpec(prior="fake:sure", protect=("(",)), "regular expression"),
         (EditSpec(prior="fake:sure", below=0.1, change_share=0.1), "--below"),
         (EditSpec(prior="nothing"), "ngram:PATH"),

@@ -141,30 +141,42 @@ def items(skip):
     return (Item(i, skip(i)) for i in range(6))
 
 
+@pytest.fixture
+def opened(tmp_path):
+    with open_run(tmp_path / "run", manifest()) as run:
+        yield run
+
+
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_pass_goes_on_where_it_was_and_is_done_once(tmp_path, workers):
+def test_a_pass_goes_on_where_it_was_and_is_done_once(opened, tmp_path, workers):
     trace = tmp_path / "trace"
     work = Pass("sum", {"v": 1}, Square(trace, dies_at=3), add)
     (tmp_path / "die").touch()
     with pytest.raises(OutputError, match="killed"):
-        run_pass(tmp_path, "key", work, LocalEngine(1), items)
+        run_pass(opened, work, LocalEngine(1), items)
     assert trace.read_text().split() == ["0", "1", "2"]
     (tmp_path / "die").unlink()
-    assert run_pass(tmp_path, "key", work, LocalEngine(workers), items) == b"55"
+    assert run_pass(opened, work, LocalEngine(workers), items) == b"55"
     assert sorted(trace.read_text().split()) == ["0", "1", "2", "3", "4", "5"]
-    assert run_pass(tmp_path, "key", work, LocalEngine(1), items) == b"55"
+    assert run_pass(opened, work, LocalEngine(1), items) == b"55"
     assert len(trace.read_text().split()) == 6
     other = Pass("sum", {"v": 2}, Square(trace), add)
-    assert run_pass(tmp_path, "key", other, LocalEngine(1), items) == b"55"
+    assert run_pass(opened, other, LocalEngine(1), items) == b"55"
     assert len(trace.read_text().split()) == 12
 
 
-def test_a_damaged_state_is_made_again(tmp_path):
-    trace = tmp_path / "trace"
-    work = Pass("sum", {}, Square(trace), add)
-    run_pass(tmp_path, "key", work, LocalEngine(1), items)
-    (tmp_path / "passes" / "sum" / "result").write_bytes(b"99")
-    assert run_pass(tmp_path, "key", work, LocalEngine(1), items) == b"55"
+def test_a_damaged_state_is_made_again(opened, tmp_path):
+    work = Pass("sum", {}, Square(tmp_path / "trace"), add)
+    run_pass(opened, work, LocalEngine(1), items)
+    (opened.out / "passes" / "sum" / "result").write_bytes(b"99")
+    assert run_pass(opened, work, LocalEngine(1), items) == b"55"
+
+
+def test_a_worker_of_another_holder_is_turned_away(opened):
+    with folder.worker(opened.out, opened.holder):
+        pass
+    with pytest.raises(LockedError, match="was killed"), folder.worker(opened.out, "process 1 on elsewhere (0)"):
+        pass
 
 
 def test_an_atomic_write_survives_a_kill_at_any_moment(tmp_path):

@@ -148,9 +148,10 @@ def draw_stream(file: SourceFile, reading: Reading, cutter: Cutter) -> Generator
     """Read a file of text or JSON; the value is the sha256 of its bytes, or None where a limit ended it."""
     stream = Stream(file)
     splitter: Splitter | None = None
-    row = 1
+    row, length = 1, 0
     for chunk in stream:
         start = 0
+        length += len(chunk)
         if splitter is None:
             splitter, start = splitter_for(file.format, chunk, reading)
         for cut in splitter.feed(chunk[start:] if start else chunk):
@@ -160,7 +161,7 @@ def draw_stream(file: SourceFile, reading: Reading, cutter: Cutter) -> Generator
     splitter = splitter or splitter_for(file.format, b"", reading)[0]
     last = list(splitter.finish())
     if stream.damage:
-        yield from cutter.add_bad(file, _damaged(stream, last[-1] if last else None, row))
+        yield from cutter.add_bad(file, _damaged(stream, last[-1] if last else length, row))
         return stream.digest
     for cut in last:
         row = yield from _add(file, cut, row, cutter, reading)
@@ -181,12 +182,12 @@ def _add(file: SourceFile, cut: Cut, row: int, cutter: Cutter, reading: Reading)
     return row + 1
 
 
-def _damaged(stream: Stream, last: Cut | None, row: int) -> BadRow:
-    """The row in which a compressed file broke off: what there is of it, which may be nothing."""
+def _damaged(stream: Stream, last: Cut | int, row: int) -> BadRow:
+    """The row in which a compressed file broke off: what there is of it, or where it would begin."""
     label, fault = stream.file.label, stream.damage
     assert fault is not None
-    if last is None:
-        place, original, digest = Place(label, row, 0, 0), b"", sha256(b"")
+    if isinstance(last, int):
+        place, original, digest = Place(label, row, last, 0), b"", sha256(b"")
     elif isinstance(last, LongRow):
         place = Place(label, last.row or row, last.offset, last.length)
         original, digest = last.head, last.sha256

@@ -54,6 +54,10 @@ class Layout:
     shapes: tuple[Shape, ...]
     schema: pa.Schema
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Arrow's own way through pickle respells nested types; every process has the same schema to the letter.
+        return layout_from, (self.kind, self.shapes, self.schema.serialize().to_pybytes())
+
     def to_json(self) -> dict[str, JSON]:
         """For the key of a run."""
         columns: list[JSON] = [[column.name, str(column.type)] for column in self.schema]
@@ -108,6 +112,11 @@ class Layout:
         return pa.array([], self.schema.field(name).type)
 
 
+def layout_from(kind: Literal["columns", "metadata"], shapes: tuple[Shape, ...], schema: bytes) -> Layout:
+    """A layout from the bytes of its schema."""
+    return Layout(kind, shapes, pa.ipc.read_schema(pa.py_buffer(schema)))
+
+
 def metadata_layout(shapes: tuple[Shape, ...]) -> Layout:
     """The layout for inputs that are not all tables of one schema."""
     columns: list[tuple[str, Any]] = [("id", pa.string())]
@@ -134,7 +143,8 @@ def columns_layout(shapes: tuple[Shape, ...], schemas: Sequence[pa.Schema], read
     if "text" in shapes:
         own.append(pa.field("text", pa.string()))
     # The schema metadata of the sources (pandas, datasets) describes their columns and not these.
-    return Layout("columns", shapes, pa.schema([*own, pa.field("origin", ORIGIN_TYPE), *others]))
+    schema = pa.schema([*own, pa.field("origin", ORIGIN_TYPE), *others])
+    return layout_from("columns", shapes, schema.serialize().to_pybytes())
 
 
 def dropped_batch(rows: Sequence[BadRow]) -> pa.RecordBatch:

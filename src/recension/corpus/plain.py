@@ -52,8 +52,7 @@ def arrow_values(values: list[Any], kind: Any) -> Any:  # noqa: PLR0911 - a swit
         children = [arrow_values([value.get(f.name) if value else None for value in values], f.type) for f in fields]
         return pa.StructArray.from_arrays(children, fields=fields, mask=pa.array(absent, pa.bool_()))
     if t.is_map(kind):
-        pairs = pa.list_(pa.struct([pa.field("key", kind.key_type), pa.field("value", kind.item_type)]))
-        return arrow_values(values, pairs).cast(kind)
+        return _map_array(values, absent, kind)
     if _is_list(kind):
         return _list_array(values, absent, kind)
     if _is_bytes(kind):
@@ -111,6 +110,18 @@ def _list_array(values: list[Any], absent: list[bool], kind: Any) -> Any:
     offsets = pa.array(ends, pa.int64() if large else pa.int32())
     build = pa.LargeListArray if large else pa.ListArray
     return build.from_arrays(offsets, child, type=kind, mask=mask)
+
+
+def _map_array(values: list[Any], absent: list[bool], kind: Any) -> Any:
+    pairs = [pair for value in values for pair in value or ()]
+    ends: list[int | None] = [0]
+    for value in values:
+        ends.append((ends[-1] or 0) + len(value or ()))
+    for index, missing in enumerate(absent):
+        ends[index] = None if missing else ends[index]
+    keys = arrow_values([pair["key"] for pair in pairs], kind.key_type)
+    items = arrow_values([pair["value"] for pair in pairs], kind.item_type)
+    return pa.MapArray.from_arrays(pa.array(ends, pa.int32()), keys, items, type=kind)
 
 
 _TICKS = {"s": 0, "ms": 3, "us": 6, "ns": 9}

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ def _state_now(file: SourceFile) -> tuple[int, str]:
 
 
 def _stamp(info: Mapping[str, Any]) -> str:
-    return next((str(info[key]) for key in _STAMPS if info.get(key) is not None), "")
+    value = next((info[key] for key in _STAMPS if info.get(key) is not None), "")
+    return str(value.timestamp() if isinstance(value, datetime) else value)
 
 
 def _unique(label: str, labels: set[str]) -> str:
@@ -197,6 +199,7 @@ def _remote(given: str) -> Iterator[Found]:
         raise InputError(f"cannot open {given}: {' '.join(str(error).split())}") from None
     except ValueError as error:
         raise InputError(f"cannot open {given}: {error}; check the protocol") from None
+    web = given.startswith(("http://", "https://"))  # no globs, and a question mark begins the query
     behind = "::" + given.partition("::")[2] if "::" in given else ""
     protocol = given.partition("://")[0]
 
@@ -206,7 +209,12 @@ def _remote(given: str) -> Iterator[Found]:
         return Found(name, url, int(info.get("size") or 0), _stamp(info))
 
     try:
-        if _MAGIC.search(path):
+        if not _MAGIC.search(path) or web:
+            name = (path.partition("?")[0] if web else path).rpartition("/")[2]
+            if (format_of(name) and system.isfile(path)) or (web and system.exists(path)):
+                yield _named(found(name, system.info(path)), given)
+                return
+        if _MAGIC.search(path) and not web:
             root = path[: _MAGIC.search(path).start()].rpartition("/")[0]  # type: ignore[union-attr]
             listing = system.glob(path, detail=True)
         elif system.isdir(path):

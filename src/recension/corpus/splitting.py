@@ -75,6 +75,7 @@ class Held:
         self.length += len(data)
         if self.over:
             self._digest.update(data)
+            self._head += data[: HEAD_BYTES - len(self._head)]
             return
         self._parts.append(data)
         if self.length > self._limit:
@@ -184,9 +185,7 @@ class ParagraphSplitter:
         self._tail = data[last:]
 
     def finish(self) -> Iterator[Cut]:
-        self._hold(self._tail)
-        self._tail = b""
-        yield from self._give()
+        yield from self._give()  # the tail is blank, or it would have been held
 
     def _hold(self, data: bytes) -> None:
         if data:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -16,21 +17,27 @@ ZSTD_STEP = 2 << 10  # a step of compressed zeros grows to 64 MiB at the very mo
 GZIP_STEP = 64 << 10
 
 
-def open_file(file: SourceFile) -> IO[bytes]:
+@contextmanager
+def open_file(file: SourceFile) -> Iterator[IO[bytes]]:
     """Open a file for reading from any process."""
     try:
         if file.local:
-            return Path(file.url).open("rb")
-        from fsspec.core import url_to_fs
+            handle: IO[bytes] = Path(file.url).open("rb")  # noqa: SIM115 - closed below
+            system = None
+        else:
+            from fsspec.core import url_to_fs
 
-        system, path = url_to_fs(file.url)
-        return cast("IO[bytes]", system.open(path, "rb"))
+            system, path = url_to_fs(file.url)
+            handle = cast("IO[bytes]", system.open(path, "rb"))
     except FileNotFoundError:
         raise InputChangedError(f"{file.url} has gone since the run began: put it back, or start over") from None
     except PermissionError:
         raise InputError(f"cannot read {file.url}: permission denied; make it readable or leave it out") from None
     except OSError as error:
         raise InputError(f"cannot open {file.url}: {error.strerror or error}; check it and run again") from error
+    with handle:
+        yield handle
+    del system  # an archive closes its files when it is let go
 
 
 class Stream:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -205,11 +206,7 @@ def _arrow_batches(reader: Any, start: int, stop: int | None = None) -> Iterator
         for index in range(start, reader.num_record_batches if stop is None else stop):
             yield reader.get_batch(index)
         return
-    for index, batch in enumerate(reader):
-        if stop is not None and index >= stop:
-            return
-        if index >= start:
-            yield batch
+    yield from islice(reader, start, stop)
 
 
 def _one_line(error: BaseException) -> str:

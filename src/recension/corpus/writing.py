@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
@@ -16,6 +17,8 @@ import pyarrow.parquet as pq
 import zstandard
 
 from recension.corpus.plain import arrow_values, plain_values
+from recension.corpus.rows import SourceFile
+from recension.corpus.streams import Stream
 from recension.corpus.tablerows import json_bytes
 from recension.errors import InputError, UsageError
 
@@ -100,7 +103,12 @@ class TableWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self.abort()
+
+    def abort(self) -> None:
+        """Let go of the file as it is. On a full disk even that may fail, and then it no longer matters."""
+        with suppress(OSError):
+            self._file.close()
 
     def write(self, table: pa.RecordBatch | pa.Table) -> None:
         for batch in table.to_batches() if isinstance(table, pa.Table) else [table]:
@@ -161,7 +169,7 @@ def read_table_rows(path: Path, schema: pa.Schema | None = None) -> Iterator[pa.
                     yield from table.iter_batches(size, row_groups=[group], use_threads=False)
             return
         yield from _read_lines(path, schema)
-    except (pa.ArrowException, msgspec.DecodeError, zstandard.ZstdError, EOFError, gzip.BadGzipFile) as error:
+    except (pa.ArrowException, msgspec.DecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"cannot read {path}: {reason}; the file is damaged, run verify on its folder") from error
 
@@ -169,25 +177,28 @@ def read_table_rows(path: Path, schema: pa.Schema | None = None) -> Iterator[pa.
 def _read_lines(path: Path, schema: pa.Schema | None) -> Iterator[pa.RecordBatch]:
     waiting: list[Any] = []
     size = 0
-    with path.open("rb") as raw, _decompressed(path, raw) as lines:
-        for line in lines:
-            waiting.append(msgspec.json.decode(line))
-            size += len(line)
-            if len(waiting) >= READ_LINES or size >= READ_BYTES:
-                yield _batch(waiting, schema)
-                waiting, size = [], 0
+    for line in _lines(path):
+        waiting.append(msgspec.json.decode(line))
+        size += len(line)
+        if len(waiting) >= READ_LINES or size >= READ_BYTES:
+            yield _batch(waiting, schema)
+            waiting, size = [], 0
     if waiting:
         yield _batch(waiting, schema)
 
 
-def _decompressed(path: Path, raw: IO[bytes]) -> Any:
-    if path.name.endswith(".gz"):
-        return gzip.GzipFile(fileobj=raw)
-    if path.name.endswith(".zst"):
-        import io
-
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
-    return raw
+def _lines(path: Path) -> Iterator[bytes]:
+    name = path.name
+    kind = next((kind for kind in FORMATS[::-1] if name.endswith(f".{kind}")), "jsonl")
+    stream = Stream(SourceFile(name, str(path.absolute()), 0, "", kind))
+    held = b""
+    for chunk in stream:
+        lines = (held + chunk).split(b"\n")
+        held = lines.pop()
+        yield from lines
+    if stream.damage or held:
+        reason = stream.damage.detail if stream.damage else "the last line has no end"
+        raise InputError(f"cannot read {path}: {reason}; the file is damaged, run verify on its folder")
 
 
 def _batch(rows: list[Any], schema: pa.Schema | None) -> pa.RecordBatch:

@@ -25,6 +25,7 @@ def _begin(task: Callable[[Any], Any], cores: Any) -> None:
     """Runs once in each worker: the task (with the models it will load) lives as long as the process."""
     global _task
     _task = task
+    os.environ["RAYON_NUM_THREADS"] = "1"  # the tokenizer would start a thread for every core in every worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; workers are told
     threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
     with cores.get_lock():

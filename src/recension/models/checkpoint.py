@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from recension.document import JSON
 from recension.errors import MissingExtraError, ModelError
-from recension.models import packed_attention
+from recension.models import onednn, packed_attention
 from recension.models.bodies import Body, Layout
 from recension.models.heads import Head, Scorer
 from recension.models.options import PriorOptions
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LONGEST_CONTEXT = 4096
 CPU_BATCH = 2048
 CUDA_BATCH = 16384
+Matmul = Literal["onednn", "native"]
 _WEIGHTS = (".safetensors", ".bin", ".json", ".model")
 
 
@@ -58,7 +59,14 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
         tokenizer, surfaces, bos = _load_tokenizer(place, revision)
         model = _load_model(place, revision, dtype).to(device).eval()
         context = _context(model.config, options.context)
-        body, head = _take_apart(model, device, f"hf:{name}")
+        matmul: Matmul = "onednn" if onednn.usable(device, dtype) else "native"
+        taken = _take_apart(model, device, f"hf:{name}", matmul)
+        if taken is None:
+            matmul = "native"
+            taken = _take_apart(_load_model(place, revision, dtype).eval(), device, f"hf:{name}", matmul)
+    if taken is None:
+        raise ModelError(f"hf:{name}: its parts do not give what the whole model gives")
+    body, head = taken
     known = len(surfaces.characters)
     banned = sorted({i for i in surfaces.special if i < head.vocabulary} | set(range(known, head.vocabulary)))
     budget = options.batch_tokens or (CUDA_BATCH if device.type == "cuda" else CPU_BATCH)
@@ -73,6 +81,7 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
         "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "dtype": str(dtype).removeprefix("torch."),
         "layout": body.layout,
+        "matmul": matmul,
         "bos": bos,
         "context": context,
         "batch_tokens": budget,
@@ -206,25 +215,38 @@ def _fingerprints(folder: Path) -> dict[str, JSON]:
 # --- taking a model apart -------------------------------------------------------------------------------------------
 
 
-def _take_apart(model: Any, device: torch.device, name: str) -> tuple[Body, Head]:
-    """The fastest layout and the plainest head that give what the whole model gives."""
+def _take_apart(model: Any, device: torch.device, name: str, matmul: Matmul) -> tuple[Body, Head] | None:
+    """The fastest layout and the plainest head that give what the whole model gives; None if oneDNN's do not."""
     import torch
 
-    vocabulary = int(model.config.get_text_config().vocab_size)
-    probes = _probes(vocabulary)
+    probes = _probes(int(model.config.get_text_config().vocab_size))
     with torch.inference_mode():
         whole = Body(model, "equal-lengths", True, device)
         truth = torch.log_softmax(whole.rows(probes).float(), dim=-1)
         if not bool(torch.isfinite(truth).all()):
             raise ModelError(f"{name}: the model gives probabilities that are no numbers; are its weights intact?")
         _check_causal(whole, probes, truth, name)
-        vocabulary = truth.shape[1]
         tolerance = 2e-3 if next(model.parameters()).dtype == torch.float32 else 0.1
         network, head = _plain_head(model, whole, probes, truth, tolerance)
         if head is None:
-            return whole, Head(None, None, 1.0, 0.0, vocabulary)
+            return whole, Head(None, None, 1.0, 0.0, truth.shape[1])
         layout: Layout = "packed" if _packs(model, network, head, probes, truth, tolerance) else "equal-lengths"
-    return Body(network, layout, False, device), head
+        body = Body(network, layout, False, device)
+        if matmul == "native":
+            return body, head
+        head = head.through_onednn()
+        try:
+            if onednn.replace_linears(network) and not _differs(body, head, probes, truth, tolerance):
+                return body, head
+        except (AttributeError, RuntimeError, TypeError):
+            pass  # a layer whose weight is used without the layer
+    return None
+
+
+def _differs(body: Body, head: Head, probes: list[Any], truth: torch.Tensor, tolerance: float) -> bool:
+    import torch
+
+    return _far(torch.log_softmax(head.logits(body.rows(probes)).float(), dim=-1), truth, tolerance)
 
 
 def _probes(vocabulary: int) -> list[np.ndarray[Any, np.dtype[np.int32]]]:
@@ -275,8 +297,6 @@ def _plain_head(
 
 def _packs(model: Any, network: Any, head: Head, probes: list[Any], truth: torch.Tensor, tolerance: float) -> bool:
     """Switch the model to packed attention if it can be, and say whether it was."""
-    import torch
-
     kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
     if not getattr(model, "_supports_flash_attn", False) or not set(kinds) <= {"full_attention", "sliding_attention"}:
         return False
@@ -284,9 +304,7 @@ def _packs(model: Any, network: Any, head: Head, probes: list[Any], truth: torch
     native = model.config._attn_implementation
     model.set_attn_implementation(packed_attention.NAME)
     try:
-        rows = Body(network, "packed", False, truth.device).rows(probes)
-        found = torch.log_softmax(head.logits(rows).float(), dim=-1)
-        if not _far(found, truth, tolerance):
+        if not _differs(Body(network, "packed", False, truth.device), head, probes, truth, tolerance):
             return True
     except (TypeError, ValueError, LookupError):
         pass

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recension.models import onednn
 from recension.ports import Ask
 
 if TYPE_CHECKING:
@@ -22,22 +23,35 @@ CUDA_CHUNK = 256 << 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """The last layer. `weight` is None where the rows already are logits (models whose head is not a plain one)."""
+    """The last layer, with its weight plain or `laid` out for oneDNN.
+
+    Without either the rows already are logits (models whose head is not a plain one).
+    """
 
     weight: torch.Tensor | None
     bias: torch.Tensor | None
     scale: float
     softcap: float
     vocabulary: int
+    laid: Any = None
+
+    def through_onednn(self) -> Head:
+        """The same head, faster on a CPU; itself where that cannot be."""
+        laid = None if self.weight is None else onednn.lay_out(self.weight)
+        return self if laid is None else replace(self, laid=laid, weight=None)
 
     def logits(self, rows: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        """The logits of some rows: in `out`, in a table of their own, or the rows themselves."""
         import torch
 
-        if self.weight is None:
+        if self.laid is not None:
+            found = onednn.linear(rows, self.laid, self.bias)
+        elif self.weight is None:
             return rows
-        found = torch.mm(rows, self.weight.t(), out=out)
-        if self.bias is not None:
-            found += self.bias
+        else:
+            found = torch.mm(rows, self.weight.t(), out=out)
+            if self.bias is not None:
+                found += self.bias
         if self.scale != 1.0:
             found *= self.scale
         if self.softcap:
@@ -55,7 +69,7 @@ class Rows(NamedTuple):
 
 
 class Scorer:
-    """Scores hidden rows in chunks, in two tables that it keeps, so that no chunk asks the system for fresh pages.
+    """Scores hidden rows in chunks, so small that a chunk stays in the cache from its product to its sums.
 
     `banned` ids (special ones, and those that the tokenizer does not know) are never rivals; they keep their share of
     the probability.
@@ -64,7 +78,7 @@ class Scorer:
     def __init__(self, head: Head, banned: torch.Tensor) -> None:
         self.head = head
         self.banned = banned
-        self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._table: torch.Tensor | None = None
 
     def score(self, hidden: torch.Tensor, targets: torch.Tensor, allowed: torch.Tensor, ask: Ask) -> Rows:
         """Score `targets[i]` as the continuation of `hidden[i]`, and fetch rivals where `allowed` and asked for."""
@@ -99,13 +113,15 @@ class Scorer:
     def _log_softmax(self, rows: torch.Tensor, step: int) -> torch.Tensor:
         import torch
 
-        if self._tables is None:
-            shape = (step, self.head.vocabulary)
-            raw = torch.empty(shape, dtype=rows.dtype, device=rows.device)
-            self._tables = raw, torch.empty(shape, dtype=torch.float32, device=rows.device)
-        raw, table = (t[: rows.shape[0]] for t in self._tables)
-        torch.ops.aten._log_softmax.out(self.head.logits(rows, raw).float(), 1, False, out=table)
-        return table
+        if self._table is None and self.head.weight is not None:
+            # Kept, so that no chunk asks the system for fresh pages.
+            self._table = torch.empty((step, self.head.vocabulary), dtype=rows.dtype, device=rows.device)
+        logits = self.head.logits(rows, None if self._table is None else self._table[: rows.shape[0]])
+        if logits.device.type != "cpu" or logits.dtype != torch.float32 or logits is rows:
+            return torch.log_softmax(logits, 1, dtype=torch.float32)
+        # In place: the CPU kernel reads a row to its end before it writes it.
+        torch.ops.aten._log_softmax.out(logits, 1, False, out=logits)
+        return logits
 
 
 def _asked(logprobs: torch.Tensor, ask: Ask) -> torch.Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from io import RawIOBase
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from recension.ports import Ask, TokenScores
 
 _BLOCK = 1 << 18
 _ROWS = 1 << 14
+_WORDS = "words"
 
 Progress = Callable[[str, int], None]
 
@@ -75,11 +77,12 @@ def train(
         read = []
         tokenizer = open_tokenizer(Path(settings.tokenizer))
     surfaces = surfaces_of(tokenizer)
-    spool = folder / ngram_folder.SPOOL / "words"
-    documents, tokens = _spool(_spent(read, stream), tokenizer, surfaces, spool, tick)
+    documents, tokens = _spool(_spent(read, stream), tokenizer, surfaces, folder, tick)
     if not tokens:
         raise ModelError(f"cannot fit an n-gram model in {folder}: the corpus holds no text")
-    counts = ngram_counting.count(spool, len(surfaces.characters), settings.order, tick)
+    with ngram_folder.writing(folder):
+        spool = folder / ngram_folder.SPOOL / _WORDS
+        counts = ngram_counting.count(spool, len(surfaces.characters), settings.order, tick)
     drawable = np.ones(len(surfaces.characters) + 1, dtype=bool)
     drawable[[*surfaces.special, -1]] = False
     tables, discounts = ngram_counting.smooth(counts, drawable, settings.min_count, tick, np.float32)
@@ -90,8 +93,9 @@ def train(
         "discounts": [list(d) for d in discounts],
     }
     tick("write", tables.order)
-    digest = ngram_folder.write(tables, tokenizer, about, folder)
-    size = sum(path.stat().st_size for path in folder.iterdir())
+    with ngram_folder.writing(folder):
+        digest = ngram_folder.write(tables, tokenizer, about, folder)
+        size = sum(path.stat().st_size for path in folder.iterdir())
     ngrams = tuple(len(level.p) for level in tables.levels)
     return NgramSummary(documents, tokens, tables.vocabulary, ngrams, discounts, size, digest)
 
@@ -123,18 +127,30 @@ def _spent(read: list[str], rest: Iterator[str]) -> Iterator[str]:
     return chain((read.pop() for _ in range(len(read))), rest)
 
 
-def _spool(texts: Iterable[str], tokenizer: Any, surfaces: Surfaces, path: Path, tick: Progress) -> tuple[int, int]:
+def _spool(texts: Iterable[str], tokenizer: Any, surfaces: Surfaces, folder: Path, tick: Progress) -> tuple[int, int]:
     """Write the words of all texts to one file, each text opened by the beginning-of-text word."""
     documents = tokens = 0
     opening = np.array([len(surfaces.characters)], dtype=np.uint32).tobytes()
-    with path.open("wb") as out:
+    with ngram_folder.writing(folder):
+        # Unbuffered, so that a full disk is met here and not while the file is closed.
+        out = (folder / ngram_folder.SPOOL / _WORDS).open("wb", buffering=0)
+    with out:
         for batch in batches(texts):
+            words = []
             for encoded in tokenise(tokenizer, surfaces, batch):
-                out.write(opening + encoded.ids.astype(np.uint32).tobytes())
+                words += [opening, encoded.ids.astype(np.uint32).tobytes()]
                 documents += 1
                 tokens += len(encoded.ids)
+            with ngram_folder.writing(folder):
+                _write_all(out, b"".join(words))
             tick("tokenise", documents)
     return documents, tokens
+
+
+def _write_all(out: RawIOBase, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[out.write(rest) :]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +53,7 @@ class _Card(msgspec.Struct, frozen=True):
 
 def claim(folder: Path) -> None:
     """An empty folder to write to; what an unfinished fit left in it is cleared away."""
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         left = sorted(folder.iterdir())
         if any(not _OURS.fullmatch(path.name) for path in left):
@@ -62,8 +64,16 @@ def claim(folder: Path) -> None:
             else:
                 path.unlink()
         (folder / SPOOL).mkdir()
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """What the disk refuses inside is an `OutputError` that names the folder."""
+    try:
+        yield
     except OSError as error:
-        raise OutputError(f"cannot write a model to {folder}: {error.strerror}") from error
+        why = error.strerror or str(error)
+        raise OutputError(f"cannot write the model to {folder}: {why}; make room or give another folder") from error
 
 
 def write(tables: Tables, tokenizer: Any, about: dict[str, JSON], folder: Path) -> str:

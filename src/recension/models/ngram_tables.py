@@ -126,7 +126,7 @@ def most_probable(tables: Tables, contexts: Sequence[Ints], depth: int) -> Rival
     """
     columns = depth * tables.order
     rows = len(contexts[0])
-    step = max(1, _CELLS // columns)
+    step = _CELLS // (columns + 1) + 1
     parts = [_most_probable(tables, [c[i : i + step] for c in contexts], depth) for i in range(0, rows, step)]
     if not parts:
         return Rivals(np.empty((0, depth), dtype=np.int32), np.empty((0, depth), dtype=np.float32))

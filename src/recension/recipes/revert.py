@@ -52,7 +52,7 @@ def revert(
     corpus = open_corpus([str(edited)], Reading(shape="mixed" if _mixed(source) else "auto"), exclude=out)
     with open_run(out, _manifest(source, spec, corpus), fresh) as run:
         task = RevertTask(
-            ShardPlan(run.out, run.key, spec.format, {"data": corpus.layout.schema}),
+            ShardPlan.of(run, spec.format, {"data": corpus.layout.schema}),
             corpus.reading,
             corpus.layout,
             source,

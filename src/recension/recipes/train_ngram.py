@@ -99,7 +99,7 @@ def _manifest(spec: NgramSpec, corpus: Corpus, effort: Effort, given: list[str])
 def _fit(run: Run, spec: NgramSpec, corpus: Corpus, effort: Effort, observer: Observer) -> None:
     settings = NgramSettings(spec.order, spec.vocabulary, spec.min_count, tokenizer=spec.tokenizer)
     made = run.out / folder.SCRATCH / "model"
-    with ShardWriter(ShardPlan(run.out, run.key, "parquet", {}), 0) as shard:
+    with ShardWriter(ShardPlan.of(run, "parquet", {}), 0) as shard:
         texts = _texts(corpus, effort, shard)
 
         def tick(stage: str, done: int) -> None:

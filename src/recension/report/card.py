@@ -75,16 +75,26 @@ def front_matter(card: Card) -> dict[str, Any]:
             **({"default": True} if i == 0 else {}),
             "data_files": [{"split": "train", "path": part.pattern}],
         }
-        for i, part in enumerate(card.parts)
+        for i, part in enumerate(_configurations(card))
     ]
     described = [
         {"config_name": part.name, "features": columns}
-        for part in card.parts
-        if (columns := features(part.schema, json=not part.pattern.endswith(".parquet"))) is not None
+        for part in _configurations(card)
+        if (columns := features(part.schema, json=_is_json(part))) is not None
     ]
     if described:
         front["dataset_info"] = described
     return front
+
+
+def _configurations(card: Card) -> list[CardPart]:
+    """What can stand in the front matter: `datasets` fails on a configuration without rows, and on mixed formats."""
+    first = card.parts[:1]
+    return [*first, *(p for p in card.parts[1:] if p.rows and _is_json(p) == _is_json(first[0]))]
+
+
+def _is_json(part: CardPart) -> bool:
+    return not part.pattern.endswith(".parquet")
 
 
 def features(schema: pa.Schema | None, json: bool = False) -> list[dict[str, Any]] | None:
@@ -201,12 +211,12 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _use(card: Card) -> list[str]:
-    others = [part.name for part in card.parts[1:]]
+    others = [part.name for part in _configurations(card)[1:]]
     lines = ["```python", "from datasets import load_dataset", "", 'rows = load_dataset("PATH", split="train")']
     lines += [f'{name} = load_dataset("PATH", "{name}", split="train")' for name in others if name.isidentifier()]
     lines += ["```", "", "`PATH` is this folder. From a shell:", "", "```sh"]
     lines += ["recension verify PATH               # no row is missing, no byte was changed"]
-    if "edits" in others:
+    if any(part.name == "edits" for part in card.parts):
         lines += ["recension view PATH                 # read the edits where they stand"]
         lines += ["recension revert PATH -o ORIGINALS  # the original texts, byte for byte"]
     return [*lines, "```", ""]
@@ -217,9 +227,15 @@ def _limits(card: Card) -> list[str]:
         origin = "Where the input comes from was not declared: nothing here says that it was written by people."
     else:
         origin = f"The input was declared to be {code(card.origin)} by whoever made this run; that was not checked."
-    return [
+    limits = [
         origin,
         "The licence of the input holds for this text too"
         + ("; none was named." if card.license in ("unknown", "other") else f"; {code(card.license)} was named."),
         "Text made with a model can be wrong, and can carry what the model has learnt, bias included.",
     ]
+    if card.parts and _is_json(card.parts[0]):
+        limits.append(
+            "`datasets` takes a JSON Lines column in which every value looks like a date for dates, and spells them "
+            "its own way; the files themselves, and parquet, hold what was written."
+        )
+    return limits

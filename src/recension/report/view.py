@@ -116,6 +116,7 @@ _TOOLS = """<div class="toolbar" id="toolbar" role="toolbar" aria-label="Documen
 <noscript><p>This page needs JavaScript to show the documents. Nothing is loaded from anywhere.</p></noscript>
 <div id="documents"></div><nav class="pages" id="pages" aria-label="Pages" hidden></nav></main>
 <footer class="wrap"><p><kbd>n</kbd> <kbd>p</kbd> next and previous edit · <kbd>j</kbd> <kbd>k</kbd> next and previous
-document · <kbd>/</kbd> search, <kbd>Enter</kbd> next hit · <kbd>o</kbd> edited, both, original · <kbd>Esc</kbd> close</p></footer>
+document · <kbd>/</kbd> search, <kbd>Enter</kbd> next hit · <kbd>o</kbd> edited, both, original · <kbd>Esc</kbd>
+close</p></footer>
 <div id="tip" role="tooltip" hidden></div><p class="sr" id="said" aria-live="polite"></p>
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 import shutil
 import socket
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from recension.errors import LockedError, OutputError
 
 MANIFEST = "manifest.json"
 LOCK = ".lock"
+WORKERS = ".workers"
 SCRATCH = ".tmp"
 PARTS = ("data", "dropped", "edits", "journal", "model", "receipts", "passes")
 PAGES = ("report.json", "report.html", "view.html", "README.md", "config.yaml")
@@ -64,8 +66,12 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Hold the folder. The kernel lets go of the lock when this process ends, however it ends."""
+def locked(out: Path) -> Iterator[str]:
+    """Hold the folder, and get the name of the holder. The kernel lets go when this process ends, however it ends.
+
+    Workers of a holder that was killed may live on for a moment. They are waited for here, and what they begin later
+    finds another holder's name (`worker`), so no two processes ever write one shard.
+    """
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         file = (out / LOCK).open("a+")
@@ -76,9 +82,25 @@ def locked(out: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise LockedError(f"{out} is in use by {holder}: wait for it, or stop it and run this again") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        holder = f"process {os.getpid()} on {socket.gethostname()} ({secrets.token_hex(4)})"
+        with writing(out / LOCK):
+            file.truncate(0)
+            file.write(holder)
+            file.flush()
+            with (out / WORKERS).open("w") as workers:
+                fcntl.flock(workers, fcntl.LOCK_EX)
+        yield holder
+
+
+@contextmanager
+def worker(out: Path, holder: str) -> Iterator[None]:
+    """Work in a folder in the name of its holder."""
+    with writing(out):
+        file = (out / WORKERS).open("a")
+    with file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        if (out / LOCK).read_text() != holder:
+            raise LockedError(f"{out} is in use by {(out / LOCK).read_text()}: this worker's run was killed")
         yield
 
 
@@ -91,7 +113,7 @@ def check_ours(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; -o names a folder")
     if out.is_dir() and not is_run(out):
-        foreign = sorted(p.name for p in out.iterdir() if p.name not in (LOCK, SCRATCH))
+        foreign = sorted(p.name for p in out.iterdir() if p.name not in (LOCK, WORKERS, SCRATCH))
         if foreign:
             raise OutputError(f"{out} holds other files ({foreign[0]}) and no Recension run: choose an empty folder")
 

@@ -65,8 +65,9 @@ def read_manifest(out: Path) -> Manifest:
 class Run:
     """An open, locked run folder."""
 
-    def __init__(self, out: Path, manifest: Manifest) -> None:
+    def __init__(self, out: Path, manifest: Manifest, holder: str) -> None:
         self.out = out
+        self.holder = holder
         self.manifest = manifest
 
     @property
@@ -113,10 +114,10 @@ def shard_key(manifest: Manifest) -> str:
 def open_run(out: Path, manifest: Manifest, fresh: bool = False) -> Iterator[Run]:
     """Create a run, or go on with the same one; another one is refused with the difference shown."""
     folder.check_ours(out)
-    with folder.locked(out):
+    with folder.locked(out) as holder:
         if fresh and folder.is_run(out):
             folder.clear(out)
-        run = Run(out, manifest)
+        run = Run(out, manifest, holder)
         if folder.is_run(out):
             existing = read_manifest(out)
             if existing.key != manifest.key:

@@ -6,7 +6,6 @@ memory. A killed pass goes on where it was; a finished one is read back.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import msgspec
 from recension.identity import fingerprint, sha256
 from recension.ports import Engine
 from recension.run import folder
+from recension.run.manifest import Run
 
 
 class Work(Protocol):
@@ -54,12 +54,15 @@ class Pass:
 class _State:
     """Runs in the worker: computes a state and puts it on disk, so that states never travel."""
 
+    out: Path
+    holder: str
     place: Path
     key: str
     task: Callable[[Any], bytes]
 
     def __call__(self, piece: Work) -> int:
-        _store(self.place / f"{piece.index:05d}.state", self.task(piece), self.key)
+        with folder.worker(self.out, self.holder):
+            _store(self.place / f"{piece.index:05d}.state", self.task(piece), self.key)
         return piece.index
 
 
@@ -70,13 +73,14 @@ class Pieces(Protocol):
 
 
 def run_pass(
-    out: Path, run_key: str, work: Pass, engine: Engine, pieces: Pieces, told: Callable[[int], None] = lambda _: None
+    run: Run, work: Pass, engine: Engine, pieces: Pieces, told: Callable[[int], None] = lambda _: None
 ) -> bytes:
     """The artefact of a pass, computed or read back. `told` hears the index of each finished piece."""
-    place = out / "passes" / work.name
-    key = work.key(run_key)
+    place = run.out / "passes" / work.name
+    key = work.key(run.manifest.key)
     finished = _load(place / "result", key)
     if finished is not None:
+        _clear_states(place)  # a kill may have come between the artefact and this
         return finished
     total = 0
 
@@ -87,7 +91,7 @@ def run_pass(
             if not piece.skipped:
                 yield piece
 
-    for index in engine.map(_State(place, key, work.task), missing()):
+    for index in engine.map(_State(run.out, run.holder, place, key, work.task), missing()):
         told(index)
     artefact: bytes | None = None
     for index in range(total):
@@ -96,13 +100,15 @@ def run_pass(
         artefact = state if artefact is None else work.merge(artefact, state)
     result = artefact if artefact is not None else b""
     _store(place / "result", result, key, states=total)
-    for path in place.glob("*.state*"):
-        path.unlink()
+    _clear_states(place)
     return result
 
 
-def clear_pass(out: Path, name: str) -> None:
-    shutil.rmtree(out / "passes" / name, ignore_errors=True)
+def _clear_states(place: Path) -> None:
+    """States have served once the artefact is there. Receipts go first: a receipt without its state would be a loss."""
+    for pattern in ("*.state.json", "*.state"):
+        for path in place.glob(pattern):
+            path.unlink()
 
 
 def _receipt(path: Path) -> Path:

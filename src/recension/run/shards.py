@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from recension.corpus import DROPPED_SCHEMA, BadRow, TableWriter, dropped_batch, open_writer
 from recension.document import JSON
 from recension.run import folder
+from recension.run.manifest import Run
 from recension.run.receipts import FileEntry, Receipt, encode_units, receipt_path, write_receipt
 
 if TYPE_CHECKING:
@@ -26,8 +27,13 @@ class ShardPlan:
 
     out: Path
     key: str
+    holder: str
     format: str
     schemas: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, run: Run, format: str, schemas: Mapping[str, Any]) -> ShardPlan:  # noqa: A002
+        return cls(run.out, run.key, run.holder, format, schemas)
 
 
 class ShardWriter:
@@ -43,11 +49,13 @@ class ShardWriter:
         self._waiting: list[BadRow] = []
         self._writers: dict[str, TableWriter] = {}
         self._scratch = plan.out / folder.SCRATCH / f"{index:05d}"
+        self._held = ExitStack()
+
+    def __enter__(self) -> ShardWriter:
+        self._held.enter_context(folder.worker(self.plan.out, self.plan.holder))
         with folder.writing(self._scratch):
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch.mkdir(parents=True)
-
-    def __enter__(self) -> ShardWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,6 +63,7 @@ class ShardWriter:
             writer.abort()
         with suppress(OSError):  # what cannot be removed now is removed when the run is next opened
             shutil.rmtree(self._scratch)
+        self._held.close()
 
     def row(self, units: int) -> None:
         """A row was read and is `units` units of work."""

@@ -207,7 +207,7 @@ def _decide(run: Run, job: _Job, engine: LocalEngine, observer: Observer) -> Sam
             return job.corpus.pieces(job.shard_bytes, None, skip=skip)
 
         work = sample_pass(job.reading, job.corpus.layout)
-        state = run_pass(run.out, run.manifest.key, work, engine, pieces, told)
+        state = run_pass(run, work, engine, pieces, told)
         loaded = load(resolved.priors[0], job.options)
         run.decide("budget", calibrate(state, loaded, resolved.sampling, resolved.spec.protect, share))
     decided: Any = run.manifest.decided["budget"]
@@ -234,7 +234,7 @@ def _task(run: Run, job: _Job, sampling: Sampling) -> EditTask:
     resolved, corpus = job.resolved, job.corpus
     schemas = {"data": corpus.layout.schema, "edits": EDITS_SCHEMA}
     return EditTask(
-        plan=ShardPlan(run.out, run.key, resolved.spec.format, schemas),
+        plan=ShardPlan.of(run, resolved.spec.format, schemas),
         reading=corpus.reading,
         layout=corpus.layout,
         sampling=sampling,

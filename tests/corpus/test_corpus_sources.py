@@ -1,0 +1,230 @@
+"""What is found where: files, folders, globs, URLs, data set folders, and clear words where nothing is."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from itertools import count
+
+import datasets
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recension.corpus import Reading, check_unchanged, open_corpus
+from recension.corpus.sources import format_of
+from recension.errors import InputChangedError, InputError, UsageError
+from tests.corpus.tools import jsonl, read_all, write_all
+
+NUMBERS = count()
+
+
+def labels(*inputs, exclude=None):
+    return [file.label for file in open_corpus([str(item) for item in inputs], Reading(), exclude).files]
+
+
+def fill(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jsonl({"text": f"in {name}"}))
+    return root
+
+
+def test_formats_by_name():
+    assert format_of("a.JSONL") == "jsonl"
+    assert format_of("a.b.json.gz") == "json.gz"
+    assert format_of("a.txt.zst") == "txt.zst"
+    assert [format_of(name) for name in ("a", "jsonl", "a.csv", "a.parquet.gz", "a.gz", "a.jsonl.bz2")] == [None] * 6
+
+
+def test_a_folder_is_read_in_the_order_of_its_paths(tmp_path):
+    fill(
+        tmp_path,
+        "b.jsonl",
+        "a/z.jsonl",
+        "a/b/c.jsonl",
+        "a-b.jsonl",
+        ".hidden/x.jsonl",
+        ".h.jsonl",
+        "_temporary/x.jsonl",
+    )
+    fill(tmp_path, "_SUCCESS", "README.md", "LICENSE", "notes.pdf", "a/table.csv", "dataset_info.json")
+    corpus = open_corpus([str(tmp_path)], Reading())
+    assert [file.label for file in corpus.files] == ["a-b.jsonl", "a/b/c.jsonl", "a/z.jsonl", "b.jsonl"]
+    assert corpus.skipped == ("a/table.csv", "notes.pdf")
+
+
+def test_links_are_followed_and_circles_are_not(tmp_path):
+    fill(tmp_path, "blobs/x", "snap/keep.jsonl")
+    (tmp_path / "snap" / "linked.jsonl").symlink_to(tmp_path / "blobs" / "x")
+    (tmp_path / "snap" / "circle").symlink_to(tmp_path / "snap")
+    assert labels(tmp_path / "snap") == ["keep.jsonl", "linked.jsonl"]
+
+
+def test_globs(tmp_path):
+    fill(tmp_path, "a/1.jsonl", "a/2.jsonl", "b/1.jsonl", "b/deep/3.jsonl", "b/x.csv", "star[1].jsonl")
+    assert labels(tmp_path / "*" / "1.jsonl") == ["a/1.jsonl", "b/1.jsonl"]
+    assert labels(tmp_path / "**" / "*.jsonl") == [
+        "a/1.jsonl",
+        "a/2.jsonl",
+        "b/1.jsonl",
+        "b/deep/3.jsonl",
+        "star[1].jsonl",
+    ]
+    assert labels(tmp_path / "[b]") == ["b/1.jsonl", "b/deep/3.jsonl"]
+    assert labels(tmp_path / "star[1].jsonl") == ["star[1].jsonl"]
+
+
+def test_relative_and_file_urls(tmp_path, monkeypatch):
+    fill(tmp_path, "a/1.jsonl")
+    monkeypatch.chdir(tmp_path)
+    assert labels("a") == labels("a/*") == labels(f"file://{tmp_path}/a") == ["1.jsonl"]
+    assert os.path.isabs(open_corpus(["a"], Reading()).files[0].url)
+
+
+def test_files_of_one_name_stay_apart(tmp_path):
+    fill(tmp_path, "a/x.jsonl", "b/x.jsonl")
+    one, two = str(tmp_path / "a" / "x.jsonl"), str(tmp_path / "b")
+    assert labels(one, two, one) == ["x.jsonl", "2:x.jsonl", "3:x.jsonl"]
+    result = read_all([one, one])
+    assert [r.document.text for r in result.good] == ["in a/x.jsonl"] * 2
+    assert len({r.document.id for r in result.good}) == 2
+    assert set(result.corpus.digests) == {"x.jsonl", "2:x.jsonl"}
+
+
+def test_the_output_folder_is_not_read(tmp_path):
+    fill(tmp_path, "a.jsonl", "out/data/0.jsonl", "outer/b.jsonl")
+    assert labels(tmp_path, exclude=tmp_path / "out") == ["a.jsonl", "outer/b.jsonl"]
+    assert labels(tmp_path / "**" / "*.jsonl", exclude=tmp_path / "out") == ["a.jsonl", "outer/b.jsonl"]
+    with pytest.raises(InputError, match="output folder"):
+        labels(tmp_path / "out" / "data" / "0.jsonl", exclude=tmp_path / "out")
+
+
+def test_clear_words(tmp_path):
+    fill(tmp_path, "csv/a.csv", "empty/.keep")
+    cases = {
+        "nowhere": "no such file",
+        "*.jsonl": "nothing matches",
+        "csv": "no usable file",
+        "empty": "no usable file",
+        "csv/a.csv": "no format we know",
+        "csv/*": "no usable file",
+    }
+    for name, words in cases.items():
+        with pytest.raises(InputError, match=words) as raised:
+            labels(tmp_path / name)
+        assert "\n" not in str(raised.value)
+    for url, words in {"nosuch://a/b": "cannot open nosuch://", "memory://nothing/here": "no such file"}.items():
+        with pytest.raises(InputError, match=words):
+            labels(url)
+    with pytest.raises(InputError, match="no input"):
+        open_corpus([], Reading())
+    with pytest.raises(UsageError, match="--max-row"):
+        Reading(max_row=0)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+def test_permission(tmp_path):
+    fill(tmp_path, "a/x.jsonl")
+    (tmp_path / "a" / "x.jsonl").chmod(0)
+    with pytest.raises(InputError, match="permission denied"):
+        labels(tmp_path / "a")
+
+
+def test_memory_urls(tmp_path):
+    root = f"memory://corpus-{next(NUMBERS)}"
+    for name in ("a.jsonl", "deep/b.jsonl.gz", "x.csv"):
+        with fsspec.open(f"{root}/{name}", "wb", compression="infer") as file:
+            file.write(jsonl({"text": name}, {"text": "more"}))
+    with fsspec.open(f"{root}/t.parquet", "wb") as file:
+        pq.write_table(pa.table({"text": ["in a table"]}), file)
+    with (
+        fsspec.open(f"{root}/u.arrow", "wb") as file,
+        pa.ipc.new_stream(file, pa.schema([("text", pa.string())])) as out,
+    ):
+        out.write_table(pa.table({"text": ["in a stream"]}))
+    result = read_all(root, shard_bytes=10)
+    assert [file.label for file in result.corpus.files] == ["a.jsonl", "deep/b.jsonl.gz", "t.parquet", "u.arrow"]
+    texts = ["a.jsonl", "more", "deep/b.jsonl.gz", "more", "in a table", "in a stream"]
+    assert [r.document.text for r in result.good] == texts
+    assert result.corpus.skipped == ("x.csv",)
+    assert result.corpus.digests["t.parquet"].startswith("footer:")
+    assert labels(f"{root}/*.jsonl") == ["a.jsonl"]
+    assert labels(f"{root}/deep/b.jsonl.gz") == ["b.jsonl.gz"]
+    check_unchanged(result.corpus.files)
+    with fsspec.open(f"{root}/a.jsonl", "wb") as file:
+        file.write(b"other")
+    with pytest.raises(InputChangedError):
+        check_unchanged(result.corpus.files)
+
+
+def test_inside_a_zip(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("in/a.jsonl", jsonl({"text": "zipped"}))
+        archive.writestr("in/b.csv", "no")
+    for url in (
+        f"zip://in/a.jsonl::{tmp_path}/a.zip",
+        f"zip://in::{tmp_path}/a.zip",
+        f"zip://in/*.jsonl::{tmp_path}/a.zip",
+    ):
+        result = read_all(url)
+        assert [r.document.text for r in result.good] == ["zipped"]
+        assert [file.label for file in result.corpus.files] == ["a.jsonl"]
+
+
+def test_saved_data_sets(tmp_path):
+    train = datasets.Dataset.from_dict({"text": [f"train {i}" for i in range(30)], "label": list(range(30))})
+    test = datasets.Dataset.from_dict({"text": ["test"], "label": [1]})
+    train.save_to_disk(tmp_path / "single", num_shards=3)
+    (tmp_path / "single" / "cache-123.arrow").write_bytes(b"not data")
+    result = read_all(tmp_path / "single", shard_bytes=1)
+    assert [r.document.text for r in result.good] == train["text"]
+    assert result.corpus.layout.kind == "columns"
+    datasets.DatasetDict(train=train, test=test).save_to_disk(tmp_path / "dict")
+    for given in (tmp_path / "dict", tmp_path / "dict" / "train"):
+        assert [r.document.text for r in read_all(given).good][:30] == train["text"]
+    assert [r.document.text for r in read_all(tmp_path / "dict").good][30:] == ["test"]
+    state = tmp_path / "single" / "state.json"
+    state.write_text(state.read_text().replace("data-00000", "data-00009"))
+    with pytest.raises(InputError, match="incomplete"):
+        labels(tmp_path / "single")
+
+
+def card(root, configs):
+    (root / "README.md").write_text(f"---\nlicense: mit\nconfigs: {json.dumps(configs)}\n---\n# A card\n")
+
+
+def test_the_card_of_a_snapshot_names_the_data(tmp_path):
+    fill(tmp_path, "raw/a.jsonl", "raw/b.jsonl", "en/train-0.jsonl", "en/train-1.jsonl", "en/test.jsonl", "other.jsonl")
+    en = {
+        "config_name": "en",
+        "data_files": [{"split": "train", "path": "en/train-*"}, {"split": "test", "path": "en/test*"}],
+    }
+    raw = {"config_name": "raw", "data_dir": "raw"}
+    card(tmp_path, [en, raw])
+    assert labels(tmp_path) == ["en/train-0.jsonl", "en/train-1.jsonl", "en/test.jsonl"]
+    card(tmp_path, [en, {**raw, "default": True}])
+    assert labels(tmp_path) == ["raw/a.jsonl", "raw/b.jsonl"]
+    card(tmp_path, [en, {"config_name": "default", "data_files": "**/*.jsonl"}])
+    assert len(labels(tmp_path)) == 6
+    card(tmp_path, [{"config_name": "gone", "data_files": "gone/*"}])
+    with pytest.raises(InputError, match="gone"):
+        labels(tmp_path)
+
+
+def test_a_run_folder_gives_its_data_only(tmp_path):
+    fill(tmp_path, "in/a.jsonl")
+    (tmp_path / "in" / "b.jsonl").write_bytes(b"{broken\n")
+    out = tmp_path / "out"
+    first = read_all(tmp_path / "in")
+    write_all(out, first)
+    (out / "manifest.json").write_text('{"recipe": "edit", "key": "k"}')
+    fill(out, "receipts/00000.json", "report.json")
+    again = read_all(out)
+    assert [file.label for file in again.corpus.files] == ["data/00000.parquet"]
+    assert [r.document for r in again.good] == [r.document for r in first.good] or not first.good[0].document.given_id
+    assert [r.document.id for r in again.good] == [r.document.id for r in first.good]
+    assert labels(tmp_path) == ["in/a.jsonl", "in/b.jsonl", "out/data/00000.parquet"]
