@@ -5,7 +5,8 @@
 The model is a Llama of 15 million parameters with random weights and a vocabulary of 49,152. The threshold lies at
 the 88th percentile of the tokens' probabilities, so about 12 % of them are resampled. Each side runs in a process of its
 own, from its start to its last byte written; the two alternate. The loop is what one writes first: batches of eight,
-padding, all logits, log_softmax, topk, with torch's own choice of threads. It makes the same windows and the same draws.
+padding, all logits, log_softmax, topk, with torch's own choice of threads. It makes the same windows and the same draws,
+and its edits must be the same but where two candidates are equally probable up to rounding.
 Then the memory of `edit` at 10^3, 10^4 and 10^5 short documents. The result goes to results/edit_cpu.json.
 """
 

@@ -51,10 +51,7 @@ def names(pages):
 
 
 def blocks(text: str) -> list[Block]:
-    return [
-        Block(m[2], m[1] is not None, m[3], text.count("\n", 0, m.start(2)) + 1)
-        for m in FENCE.finditer(text)
-    ]
+    return [Block(m[2], m[1] is not None, m[3], text.count("\n", 0, m.start(2)) + 1) for m in FENCE.finditer(text)]
 
 
 def run_block(block: Block, folder: Path, scope: dict[str, object]) -> tuple[int, str]:
@@ -125,6 +122,17 @@ def commands(command: click.Command, name: tuple[str, ...] = ()) -> dict[tuple[s
     return known
 
 
+def calls(line: str) -> list[list[str]]:
+    """The words of each command of a shell line."""
+    found: list[list[str]] = [[]]
+    for word in shlex.shlex(line, posix=True, punctuation_chars=True):
+        if set(word) <= set("();<>|&"):
+            found.append([])
+        else:
+            found[-1].append(word)
+    return found
+
+
 COMMANDS = commands(main)
 FLAGS = set().union(*COMMANDS.values())
 
@@ -142,8 +150,7 @@ def test_commands_are_shown_with_their_own_flags(page):
         if block.language != "sh":
             continue
         for line in block.body.replace("\\\n", " ").splitlines():
-            for call in re.split(r"\|\|?|&&|;", line):
-                words = shlex.split(call, comments=True)
+            for words in calls(line):
                 if "recension" not in words:
                     continue
                 rest = words[words.index("recension") + 1 :]
@@ -151,7 +158,7 @@ def test_commands_are_shown_with_their_own_flags(page):
                 known = COMMANDS.get(tuple(rest[:size]), FLAGS if not rest or rest[0][:1] == "-" else set())
                 used = {word.partition("=")[0] for word in rest if word.startswith("--")}
                 if used - known or not known:
-                    wrong.append(f"{page.name}:{block.line}: {call.strip()}")
+                    wrong.append(f"{page.name}:{block.line}: {shlex.join(words)}")
     assert not wrong
 
 
@@ -223,9 +230,13 @@ def test_the_site_builds_and_fetches_nothing(tmp_path):
     pages = list((tmp_path / "site").rglob("*.html"))
     assert len(pages) >= len(PAGES) - 1
     wanted = r"""<(?:script|img|iframe|source)[^>]*\bsrc=["']?(?:https?:)?//[^"' >]+"""
-    wanted += r"""|<link\b(?=[^>]*\brel=["']?(?:stylesheet|preload|preconnect|icon))[^>]*href=["']?(?:https?:)?//[^"' >]+"""
+    wanted += (
+        r"""|<link\b(?=[^>]*\brel=["']?(?:stylesheet|preload|preconnect|icon))[^>]*href=["']?(?:https?:)?//[^"' >]+"""
+    )
     fetched = {found for page in pages for found in re.findall(wanted, page.read_text(encoding="utf-8"))}
     sheets = [sheet.read_text(encoding="utf-8") for sheet in (tmp_path / "site").rglob("*.css")]
-    fetched |= {found for sheet in sheets for found in re.findall(r"url\([\"']?(?:https?:)?//[^)]+|@import[^;]+", sheet)}
+    fetched |= {
+        found for sheet in sheets for found in re.findall(r"url\([\"']?(?:https?:)?//[^)]+|@import[^;]+", sheet)
+    }
     assert not fetched
     assert not list((tmp_path / "site").rglob("*.py"))

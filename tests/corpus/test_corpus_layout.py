@@ -105,6 +105,20 @@ def test_our_names_are_taken(tmp_path):
     assert written.schema.names[:3] == ["id", "text", "origin"]
 
 
+def test_an_origin_column_of_ours(tmp_path):
+    def origins(*kinds):
+        names = ("root", "parent", "method", "run")
+        return [{"kind": kind, **dict.fromkeys(names, "x"), "generation": 1} if kind else None for kind in kinds]
+
+    table = pa.table({"text": ["a", "b", "c"], "origin": origins("human", None, "odd")})
+    pq.write_table(table, tmp_path / "a.parquet")
+    result = read_all(tmp_path)
+    assert [r.document.origin.kind for r in result.good] == ["human", "unknown"]
+    assert result.good[0].document.origin.root == "x"
+    assert [(bad.reason, bad.place.row) for bad in result.bad] == [("wrong-type", 3)]
+    assert table_of(result).schema.names == ["id", "text", "origin"]
+
+
 def test_missing_and_null_columns_are_promoted(tmp_path):
     pq.write_table(pa.table({"text": ["a"], "n": pa.nulls(1)}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"text": ["b"], "n": [5], "m": ["x"]}), tmp_path / "b.parquet")

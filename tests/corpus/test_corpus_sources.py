@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import http.server
+import importlib.util
 import json
 import os
+import threading
 import zipfile
 from itertools import count
 
@@ -13,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recension.corpus import Reading, check_unchanged, open_corpus
+from recension.corpus import Reading, check_unchanged, dropped_batch, open_corpus
 from recension.corpus.sources import format_of
 from recension.errors import InputChangedError, InputError, UsageError
 from tests.corpus.tools import jsonl, read_all, write_all
@@ -78,11 +83,39 @@ def test_globs(tmp_path):
     assert labels(tmp_path / "star[1].jsonl") == ["star[1].jsonl"]
 
 
-def test_relative_and_file_urls(tmp_path, monkeypatch):
+def test_relative_and_file_urls(tmp_path):
     fill(tmp_path, "a/1.jsonl")
-    monkeypatch.chdir(tmp_path)
-    assert labels("a") == labels("a/*") == labels(f"file://{tmp_path}/a") == ["1.jsonl"]
-    assert os.path.isabs(open_corpus(["a"], Reading()).files[0].url)
+    with contextlib.chdir(tmp_path):
+        assert labels("a") == labels("a/*") == labels(f"file://{tmp_path}/a") == ["1.jsonl"]
+        assert os.path.isabs(open_corpus(["a"], Reading()).files[0].url)
+
+
+def test_names_that_are_no_text(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.jsonl", "wb") as file:
+        file.write(b"{broken\n")
+    result = read_all(tmp_path)
+    assert [bad.place.file for bad in result.bad] == ["caf\\xe9.jsonl"]
+    assert dropped_batch(result.bad)["file"].to_pylist() == ["caf\\xe9.jsonl"]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def test_http(tmp_path):
+    pytest.importorskip("aiohttp")
+    fill(tmp_path, "a.jsonl", "deep/b.jsonl")
+    handler = functools.partial(Quiet, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}"
+        result = read_all([f"{root}/a.jsonl", f"{root}/deep/b.jsonl?download=true"])
+        assert [r.document.text for r in result.good] == ["in a.jsonl", "in deep/b.jsonl"]
+        assert [file.label for file in result.corpus.files] == ["a.jsonl", "b.jsonl"]
+        with pytest.raises(InputError, match="no such file"):
+            labels(f"{root}/nowhere.jsonl")
+        server.shutdown()
 
 
 def test_files_of_one_name_stay_apart(tmp_path):
@@ -124,6 +157,13 @@ def test_clear_words(tmp_path):
         open_corpus([], Reading())
     with pytest.raises(UsageError, match="--max-row"):
         Reading(max_row=0)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gcsfs") is not None, reason="its driver is installed")
+def test_a_missing_driver_is_named():
+    with pytest.raises(InputError, match="gcsfs") as raised:
+        labels("gs://bucket/a.jsonl")
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")

@@ -234,7 +234,9 @@ def test_a_chain_is_the_same_as_editing_again_and_again(corpus, tmp_path):
     recension.edit([tmp_path / "first"], tmp_path / "second", SURE)
     assert [r["text"] for r in read(tmp_path / "chain")] == [r["text"] for r in read(tmp_path / "second")]
     assert {r["origin"]["generation"] for r in read(tmp_path / "second")} == {2}
-    assert {r["origin"]["root"] for r in read(tmp_path / "second")} == {r["origin"]["root"] for r in read(tmp_path / "first")}
+    assert {r["origin"]["root"] for r in read(tmp_path / "second")} == {
+        r["origin"]["root"] for r in read(tmp_path / "first")
+    }
 
 
 def test_each_generation_its_own_prior_anchored_by_default(corpus, tmp_path):

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.recipes.conftest import make_rows, read, tree, write_jsonl
 
 import recension
-from tests.recipes.conftest import make_rows, read, tree, write_jsonl
 
 KILLS = 50
 RECENSION = [sys.executable, "-m", "recension"]
@@ -48,7 +48,9 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(whole, tmp_path, p
         workers = rng.choice([1, 1, 2])
         said = tmp_path / "stderr"
         with said.open("w") as stderr:
-            process = subprocess.Popen(command(source, out, workers), stdout=stderr, stderr=stderr, start_new_session=True)
+            process = subprocess.Popen(
+                command(source, out, workers), stdout=stderr, stderr=stderr, start_new_session=True
+            )
         try:
             process.wait(rng.uniform(0.2, 1.0) * seconds)
         except subprocess.TimeoutExpired:
@@ -78,7 +80,11 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(whole, tmp_path):
     out = tmp_path / "out"
     for workers in (1, 2):
         process = subprocess.Popen(
-            command(source, out, workers), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command(source, out, workers),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         while not list((out / "receipts").glob("*.json")) and process.poll() is None:
             time.sleep(0.01)

@@ -59,7 +59,9 @@ def find_files(inputs: Sequence[str], exclude: Path | None = None) -> tuple[tupl
                 skipped.append(found.path)
                 continue
             usable += 1
-            files.append(SourceFile(_unique(found.path, labels), found.url, found.size, found.stamp, kind))
+            # A name that is no text on this system still has to be text in a table.
+            label = os.fsencode(found.path).decode("utf-8", "backslashreplace")
+            files.append(SourceFile(_unique(label, labels), found.url, found.size, found.stamp, kind))
         if not usable:
             seen = f" ({len(skipped)} of other formats)" if skipped else ""
             raise InputError(f"no usable file in {given}{seen}: Recension reads {KNOWN}")
@@ -199,7 +201,6 @@ def _remote(given: str) -> Iterator[Found]:
         raise InputError(f"cannot open {given}: {' '.join(str(error).split())}") from None
     except ValueError as error:
         raise InputError(f"cannot open {given}: {error}; check the protocol") from None
-    web = given.startswith(("http://", "https://"))  # no globs, and a question mark begins the query
     behind = "::" + given.partition("::")[2] if "::" in given else ""
     protocol = given.partition("://")[0]
 
@@ -208,35 +209,43 @@ def _remote(given: str) -> Iterator[Found]:
         url = f"{protocol}://{full}{behind}" if behind else str(system.unstrip_protocol(full))
         return Found(name, url, int(info.get("size") or 0), _stamp(info))
 
+    web = protocol in ("http", "https")  # a question mark begins the query there, and there are no folders
+    magic = None if web else _MAGIC.search(path)
+    last = (path.partition("?")[0] if web else path).rpartition("/")[2]
     try:
-        if not _MAGIC.search(path) or web:
-            name = (path.partition("?")[0] if web else path).rpartition("/")[2]
-            if (format_of(name) and system.isfile(path)) or (web and system.exists(path)):
-                yield _named(found(name, system.info(path)), given)
-                return
-        if _MAGIC.search(path) and not web:
-            root = path[: _MAGIC.search(path).start()].rpartition("/")[0]  # type: ignore[union-attr]
-            listing = system.glob(path, detail=True)
-        elif system.isdir(path):
-            root = path.rstrip("/")
-            listing = system.find(path, detail=True)
-        elif system.exists(path):
-            yield _named(found(path.rpartition("/")[2], system.info(path)), given)
+        if magic is None and (web or format_of(last)) and system.isfile(path):
+            yield _named(found(last, system.info(path)), given)
             return
-        else:
-            raise InputError(f"no such file or folder: {given}")
+        root, listing = _listing(system, path, magic.start() if magic else None)
     except PermissionError:
         raise InputError(f"cannot read {given}: permission denied; check the credentials") from None
+    except FileNotFoundError:
+        raise InputError(f"no such file or folder: {given}") from None
     except OSError as error:
         raise InputError(f"cannot list {given}: {error.strerror or error}; check it and run again") from error
-    by_name = {
-        str(info["name"]).removeprefix(root).lstrip("/"): info
-        for info in listing.values()
-        if info.get("type") != "directory"
-    }
-    if not by_name:
-        raise InputError(f"nothing there: {given}")
-    opened = _MAGIC.search(path) is None
-    names = sorted(by_name)
-    for name in chosen_files(names, (lambda name: bytes(system.cat_file(by_name[name]["name"]))) if opened else None):
+    by_name = {name.removeprefix(root).lstrip("/"): info for name, info in listing.items()}
+    if root == path:  # a file whose name says no format
+        yield _named(found(last, listing[path]), given)
+        return
+
+    def read(name: str) -> bytes:
+        return bytes(system.cat_file(by_name[name]["name"]))
+
+    for name in chosen_files(sorted(by_name), None if magic else read):
         yield found(name, by_name[name])
+
+
+def _listing(system: Any, path: str, magic: int | None) -> tuple[str, dict[str, Mapping[str, Any]]]:
+    """The files that a path stands for, by their full paths, and what all of these begin with."""
+    if magic is not None:
+        root = path[:magic].rpartition("/")[0] + "/"
+        listing = system.glob(path, detail=True)
+    elif system.isdir(path):
+        root = path.rstrip("/") + "/"
+        listing = system.find(path, detail=True)
+    else:
+        return path, {path: system.info(path)}
+    files = {str(info["name"]): info for info in listing.values() if info.get("type") != "directory"}
+    if not files:
+        raise FileNotFoundError(path)
+    return root, files

@@ -119,7 +119,11 @@ def table_records(
         if isinstance(shaped, Fault):
             yield arrow_bad(batch.slice(index, 1), shaped, here, given)
             continue
-        origin = origin_of(columns["origin"][index]) if "origin" in columns else None
+        stated = columns["origin"][index] if "origin" in columns else None
+        origin = origin_of(stated)
+        if origin is None and stated and any(value is not None for value in stated.values()):
+            yield arrow_bad(batch.slice(index, 1), Fault("wrong-type", "the origin is none that we know"), here, given)
+            continue
         document = document_of(shaped, given, (here.file, here.row), origin or reading)
         yield Record(document, here, ArrowRow(batch, index, passing, shaped.exchange))
 

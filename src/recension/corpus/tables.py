@@ -18,7 +18,7 @@ from recension.errors import InputError
 from recension.identity import derived_id, sha256
 
 BATCH_BYTES = 4 << 20
-BATCH_ROWS = 1024
+BATCH_ROWS = 256
 UNREADABLE = (pa.ArrowException, OSError)
 
 

@@ -306,7 +306,7 @@ def _packs(model: Any, network: Any, head: Head, probes: list[Any], truth: torch
     try:
         if not _differs(Body(network, "packed", False, truth.device), head, probes, truth, tolerance):
             return True
-    except (TypeError, ValueError, LookupError):
-        pass
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        pass  # its attention cannot be told to
     model.set_attn_implementation(native)
     return False

@@ -18,7 +18,7 @@ Scalar = TypeVar("Scalar", np.int32, np.float32)
 
 # Rows times vocabulary of one chunk. On a CPU a chunk should stay in the shared cache between its steps.
 CPU_CHUNK = 6 << 20
-CUDA_CHUNK = 256 << 20
+CUDA_CHUNK = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,7 +28,7 @@ class Surfaces:
     """What the ids of a tokenizer stand for.
 
     `characters` holds None for special tokens, parts of characters and whatever contains NUL. `pieces` holds the bytes
-    of each id, parts of characters included (byte-level tokenizers only).
+    of each id, parts of characters included (byte-level tokenizers only). `special` holds the ids that are not text.
     """
 
     scheme: Scheme
@@ -52,6 +52,7 @@ def surfaces_of(tokenizer: Any, special_ids: Collection[int] = ()) -> Surfaces:
     added = {int(token["id"]): token for token in layout.get("added_tokens") or ()}
     special = frozenset(special_ids) | {i for i, token in added.items() if token["special"]}
     size = max(vocabulary.values(), default=-1) + 1
+    special |= set(range(size)) - set(vocabulary.values())
     characters: list[str | None] = [None] * size
     pieces = [b""] * size
     fallback = bool(layout["model"].get("byte_fallback"))

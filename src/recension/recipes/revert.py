@@ -8,7 +8,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recension import __version__
-from recension.corpus import BadRow, Corpus, Layout, OutRow, Piece, Reading, Record, expected_size, open_corpus, read_piece, set_aside
+from recension.corpus import (
+    BadRow,
+    Corpus,
+    Layout,
+    OutRow,
+    Piece,
+    Reading,
+    Record,
+    expected_size,
+    open_corpus,
+    read_piece,
+    set_aside,
+)
 from recension.document import JSON, Document, Kind, Origin
 from recension.engines.local import LocalEngine, available_cores
 from recension.errors import UsageError, VerificationError

@@ -32,7 +32,7 @@ class ShardPlan:
     schemas: Mapping[str, Any]
 
     @classmethod
-    def of(cls, run: Run, format: str, schemas: Mapping[str, Any]) -> ShardPlan:  # noqa: A002
+    def of(cls, run: Run, format: str, schemas: Mapping[str, Any]) -> ShardPlan:
         return cls(run.out, run.key, run.holder, format, schemas)
 
 

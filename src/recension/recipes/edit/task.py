@@ -10,7 +10,17 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from recension.corpus import BadRow, Layout, OutRow, Piece, Reading, Record, check_unchanged, read_piece, read_table_rows
+from recension.corpus import (
+    BadRow,
+    Layout,
+    OutRow,
+    Piece,
+    Reading,
+    Record,
+    check_unchanged,
+    read_piece,
+    read_table_rows,
+)
 from recension.document import Document, Field, Origin
 from recension.identity import content_hash
 from recension.methods.protect import compile_protection, protected_intervals
