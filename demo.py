@@ -28,10 +28,8 @@ def main(folder: Path) -> int:
     spec = recension.EditSpec(prior=f"ngram:{prior}", change_share=SHARE, protect=("numbers", "urls"), origin="human")
     report = recension.edit([HERE / "samples" / "unseen.jsonl"], edited, spec)
     step = report.generations[0]
-    changed = step.changed / step.tokens
-    print(
-        f"   {report.documents:,} documents, {step.tokens:,} tokens: {step.flagged / step.tokens:.1%} flagged, {changed:.1%} changed"
-    )
+    flagged, changed = step.flagged / step.tokens, step.changed / step.tokens
+    print(f"   {report.documents:,} documents, {step.tokens:,} tokens: {flagged:.1%} flagged, {changed:.1%} changed")
 
     print("3  verify: every row accounted for, every byte as written")
     proof = recension.verify(edited)

@@ -14,6 +14,7 @@ HOME = Path(__file__).parent.parent
 PICTURE = HOME / "docs" / "images" / "view.png"
 CHROMIUM = "/usr/bin/chromium"
 LARGEST = 300_000
+SEARCH = "State of the Union"
 
 
 def main(page_file: Path) -> int:
@@ -24,11 +25,13 @@ def main(page_file: Path) -> int:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1160, "height": 780}, color_scheme="light")
         page.goto(page_file.resolve().as_uri())
-        page.wait_for_selector("#documents :is(ins, mark, .edit)")
-        # The third edit that is hovered shows its probabilities; the page is scrolled to where the texts begin.
-        page.locator("#toolbar").scroll_into_view_if_needed()
-        page.keyboard.press("n")
-        page.wait_for_timeout(300)
+        page.wait_for_selector("#documents article")
+        page.select_option("#show", "both")
+        page.fill("#find", SEARCH)  # one document of plain prose
+        page.wait_for_timeout(500)
+        page.locator("#toolbar").evaluate("bar => window.scrollTo(0, bar.offsetTop - 330)")
+        page.locator("#next-edit").click(click_count=3, delay=50)
+        page.wait_for_timeout(500)
         PICTURE.parent.mkdir(exist_ok=True)
         page.screenshot(path=PICTURE)
         browser.close()

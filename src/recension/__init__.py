@@ -34,7 +34,31 @@ _HOMES = {
     "RecensionError": "recension.errors",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]
+__all__ = [
+    "Ask",
+    "Document",
+    "Dropped",
+    "EditReport",
+    "EditSpec",
+    "Effort",
+    "NgramSpec",
+    "Origin",
+    "Prior",
+    "PriorOptions",
+    "RecensionError",
+    "RevertSpec",
+    "TokenScores",
+    "Verification",
+    "ViewSpec",
+    "__version__",
+    "edit",
+    "load_prior",
+    "plan_edit",
+    "revert",
+    "train_ngram",
+    "verify",
+    "view",
+]
 
 if TYPE_CHECKING:
     from recension.document import Document, Dropped, Origin

@@ -46,7 +46,7 @@ def family(name: str):
         "gpt2": gpt2,
         "byte-level": lambda: tiny.byte_level(["<|endoftext|>"]),
         "byte-level-nfc": lambda: tiny.byte_level(["<|endoftext|>"], tokenizers.normalizers.NFC()),
-        "metaspace": lambda: tiny.metaspace(),
+        "metaspace": tiny.metaspace,
         "metaspace-bare": lambda: tiny.metaspace(prepend=False),
     }[name]
     tokenizer = make()

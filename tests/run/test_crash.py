@@ -76,7 +76,7 @@ def _check(out: Path, expected: Path) -> None:
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(whole, tmp_path):
-    source, expected, seconds = whole
+    source, expected, _ = whole
     out = tmp_path / "out"
     for workers in (1, 2):
         process = subprocess.Popen(

@@ -45,7 +45,10 @@ def test_a_decision_is_part_of_the_key(tmp_path):
     [
         (manifest(threshold=0.9), "spec.threshold was 0.99, now 0.9"),
         (manifest(top_k=8), "spec.top_k was absent, now 8"),
-        (Manifest("edit", 1, {**manifest().identity, "inputs": [{"label": "a.jsonl", "size": 4}]}), "inputs[a.jsonl].size was 3, now 4"),
+        (
+            Manifest("edit", 1, {**manifest().identity, "inputs": [{"label": "a.jsonl", "size": 4}]}),
+            "inputs[a.jsonl].size was 3, now 4",
+        ),
         (Manifest("revert", 1, manifest().identity), 'recipe was "edit", now "revert"'),
     ],
 )  # fmt: skip

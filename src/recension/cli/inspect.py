@@ -47,7 +47,8 @@ def verify(ctx: click.Context, folder: Path, machine: bool) -> None:
     else:
         for line in (*result.problems, *(f"note: {note}" for note in result.notes)):
             click.echo(line)
-        accounts = f"{result.rows:,} rows read, {result.units:,} units = {result.written:,} written + {result.dropped:,} dropped"
+        units = f"{result.units:,} units = {result.written:,} written + {result.dropped:,} dropped"
+        accounts = f"{result.rows:,} rows read, {units}"
         if result.sound:
             click.echo(f"sound: {accounts}, in {result.shards:,} shards")
         elif result.problems:

@@ -123,7 +123,7 @@ def _reject(draw: NDArray[np.float64], positions: NDArray[np.int64], key: int) -
     count = allowed.sum(axis=1)
     order = np.argsort(~allowed, axis=1, kind="stable")  # allowed columns first
     accept = draw / draw.max(axis=1, keepdims=True)
-    chosen = np.argmax(draw, axis=1)  # taken only if every try fails
+    chosen: NDArray[np.int64] = np.argmax(draw, axis=1)  # taken only if every try fails
     waiting = np.arange(len(draw))
     for attempt in range(REJECTION_TRIES):
         pick = (uniforms(key, positions[waiting], 2 * attempt) * count[waiting]).astype(np.int64)
