@@ -136,6 +136,7 @@ def padded_loop(work: Path, documents: str, model: str, threshold: float, out: P
     from recension.document import Field
     from recension.identity import content_hash
     from recension.methods.toedit import Sampling, edit_text, surfaces
+    from recension.models.surfaces import surfaces_of
     from recension.models.windows import windows
     from recension.ports import TokenScores
     from recension.randomness import document_key
@@ -168,12 +169,7 @@ def padded_loop(work: Path, documents: str, model: str, threshold: float, out: P
                 texts[n]["logprobs"][position] = chosen[i, place]
                 if np.exp(float(chosen[i, place])) >= threshold:
                     texts[n]["best"][position] = (rivals[i, place], values[i, place])
-    known = [tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in range(len(tokenizer))]
-    pieces_of = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    usable: list[str | None] = [
-        None if piece == END or "\ufffd" in text or "\0" in text else text
-        for piece, text in zip(pieces_of, known, strict=True)
-    ]
+    usable = surfaces_of(tokenizer.backend_tokenizer).characters
     vocabulary, sampling = surfaces(usable), Sampling(above=threshold, top_k=TOP_K)
     with out.open("w", encoding="utf-8") as written, out.with_suffix(".edits").open("w", encoding="utf-8") as log:
         for row, text in zip(rows, texts, strict=True):

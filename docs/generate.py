@@ -1,22 +1,26 @@
-"""Write docs/cli.md from the commands themselves.
+"""Write docs/cli.md from the commands themselves, and docs/benchmarks.md from the results of the benchmarks.
 
-python docs/generate.py           # write the page
-python docs/generate.py --check   # fail where it is stale
+python docs/generate.py           # write the pages
+python docs/generate.py --check   # fail where one is stale
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from recension.cli.main import main as recension
 
-PAGE = Path(__file__).parent / "cli.md"
+DOCS = Path(__file__).parent
+RESULTS = DOCS.parent / "benchmarks" / "results"
 WIDTH = 100
-HEAD = """\
+
+CLI = """\
 # Command line
 
 This page is written by `docs/generate.py` from the commands themselves; `make check` fails where it is stale.
@@ -25,6 +29,17 @@ Every flag is a setting of the same name: `--change-share` is the key `change_sh
 field `change_share` of the dataclass in [Python](python.md). Sizes (`BYTES`) are numbers or words such as `64MiB`.
 Shares and probabilities lie between 0 and 1.
 """
+
+BENCHMARKS = """\
+# Benchmarks
+
+This page is written by `docs/generate.py` from the files in `benchmarks/results/`, each left by the script of the same
+name in `benchmarks/`. There are no other numbers of speed or memory in this documentation. They hold for the machine they
+were measured on.
+"""
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
 
 
 def commands(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[click.Context]:
@@ -49,25 +64,87 @@ def help_text(context: click.Context) -> str:
     return "\n".join(line.rstrip() for line in context.get_help().strip().splitlines())
 
 
-def page() -> str:
-    parts = [HEAD]
+def cli_page() -> str:
+    parts = [CLI]
     for context in commands(recension, "recension"):
         parts.append(f"## {context.command_path}\n\n```text\n{help_text(context)}\n```\n")
     return "\n".join(parts)
 
 
+# --- the benchmarks ---------------------------------------------------------------------------------------------------
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
+
+
+def edit_cpu(found: dict[str, Any]) -> str:
+    """What `benchmarks/edit_cpu.py` found."""
+    machine = found["machine"]
+    parts = [
+        "`recension edit` with an `hf:` prior against the loop that one writes first (padded batches, all logits, "
+        "log-softmax, top-k), same weights, documents and edits. Each side is timed from the start of its process to its "
+        f"last byte. Model: {found['parameters'] / 1e6:.1f} million parameters, random weights, context "
+        f"{found['context']:,}. Documents: {found['documents']:,} ({found['source']}). Machine: "
+        f"{machine['processor'] or 'unnamed'}, {machine['cores']} cores."
+    ]
+    if "ours" in found:
+        sides = [("recension edit", found["ours"]), ("padded loop", found["loop"])]
+        rows = [
+            (
+                name,
+                f"{side['tokens_per_second']:,}",
+                f"{side['peak_mb']:,}",
+                ", ".join(f"{seconds:g}" for seconds in side["seconds"]),
+            )
+            for name, side in sides
+        ]
+        parts.append(table(("", "tokens per second", "peak memory, MB", "seconds of each run"), rows))
+        ratios = ", ".join(f"{ratio:g}" for ratio in found["ratios"])
+        parts.append(
+            f"Alternating runs, ratios {ratios}, **median {found['median_ratio']:g}**. Of {found['edits']:,} edits "
+            f"{found['edits_that_differ_by_a_tie']:,} differ, all between candidates that are equally probable up to "
+            "rounding."
+        )
+    if "memory" in found:
+        rows = [(f"{m['documents']:,}", f"{m['peak_mb']:,}", f"{m['seconds']:g}") for m in found["memory"]]
+        parts.append("Memory over many short documents, with a smaller model:")
+        parts.append(table(("documents", "peak memory, MB", "seconds"), rows))
+    return "\n\n".join(parts)
+
+
+TELLERS = {"edit_cpu": edit_cpu}
+
+
+def benchmarks_page() -> str:
+    parts = [BENCHMARKS]
+    for path in sorted(RESULTS.glob("*.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        told = TELLERS[path.stem](found) if path.stem in TELLERS else f"```json\n{json.dumps(found, indent=1)}\n```"
+        parts.append(f"## {path.stem}\n\n{told}\n")
+    if len(parts) == 1:
+        parts.append("There is no result in this version yet.\n")
+    return "\n".join(parts)
+
+
+PAGES = {"cli.md": cli_page, "benchmarks.md": benchmarks_page}
+
+
 def main(arguments: list[str]) -> int:
-    fresh = page()
-    if arguments == ["--check"]:
-        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != fresh:
-            sys.stderr.write("docs/cli.md is stale: run python docs/generate.py\n")
-            return 1
-        return 0
-    if arguments:
+    if arguments not in ([], ["--check"]):
         sys.stderr.write("usage: python docs/generate.py [--check]\n")
         return 2
-    PAGE.write_text(fresh, encoding="utf-8")
-    return 0
+    stale = 0
+    for name, page in PAGES.items():
+        path = DOCS / name
+        if path.is_file() and path.read_text(encoding="utf-8") == page():
+            continue
+        if arguments:
+            sys.stderr.write(f"docs/{name} is stale: run python docs/generate.py\n")
+            stale = 1
+        else:
+            path.write_text(page(), encoding="utf-8")
+    return stale
 
 
 if __name__ == "__main__":

@@ -29,8 +29,10 @@ def main(page_file: Path) -> int:
         page.select_option("#show", "both")
         page.fill("#find", SEARCH)  # one document of plain prose
         page.wait_for_timeout(500)
-        page.locator("#toolbar").evaluate("bar => window.scrollTo(0, bar.offsetTop - 330)")
-        page.locator("#next-edit").click(click_count=3, delay=50)
+        for _ in range(3):
+            page.locator("#next-edit").evaluate("button => button.click()")
+            page.wait_for_timeout(200)
+        page.locator("#toolbar").evaluate("bar => window.scrollTo(0, document.querySelector('#found').offsetTop - 80)")
         page.wait_for_timeout(500)
         PICTURE.parent.mkdir(exist_ok=True)
         page.screenshot(path=PICTURE)

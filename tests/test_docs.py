@@ -101,11 +101,12 @@ def test_few_examples_are_shown_only():
     assert sum(block.shown_only for block in runnable) <= len(runnable) / 3
 
 
-def test_the_page_of_the_command_line_is_current():
+def test_generated_pages_are_current():
     spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
-    assert (DOCS / "cli.md").read_text(encoding="utf-8") == generate.page(), "run python docs/generate.py"
+    for name, page in generate.PAGES.items():
+        assert (DOCS / name).read_text(encoding="utf-8") == page(), "run python docs/generate.py"
 
 
 def flags_of(command: click.Command) -> set[str]:

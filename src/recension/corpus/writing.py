@@ -46,9 +46,12 @@ class _Counted:
         self._file = path.open("wb")
         self._digest = hashlib.sha256()
         self.size = 0
+        self._given_up = False
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
+        if self._given_up:
+            return len(view)
         self._file.write(view)
         self._digest.update(view)
         self.size += len(view)
@@ -64,8 +67,11 @@ class _Counted:
     def closed(self) -> bool:
         return self._file.closed
 
-    def close(self) -> None:
-        self._file.close()
+    def give_up(self) -> None:
+        """Let go of the file as it is; encoders that still want to write their ends are let run into the void."""
+        self._given_up = True
+        with suppress(OSError):  # on a full disk even closing may fail, and then it no longer matters
+            self._file.close()
 
     def finish(self) -> str:
         """On the disk, not merely on its way there."""
@@ -106,9 +112,7 @@ class TableWriter:
         self.abort()
 
     def abort(self) -> None:
-        """Let go of the file as it is. On a full disk even that may fail, and then it no longer matters."""
-        with suppress(OSError):
-            self._file.close()
+        self._file.give_up()
 
     def write(self, table: pa.RecordBatch | pa.Table) -> None:
         for batch in table.to_batches() if isinstance(table, pa.Table) else [table]:

@@ -56,6 +56,7 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
     place, revision = _split_name(name)
     device, dtype = _device(options.device), _dtype(options.dtype, options.device)
     with _quiet():
+        _check_there(place, revision)
         tokenizer, surfaces, bos = _load_tokenizer(place, revision)
         model = _load_model(place, revision, dtype).to(device).eval()
         context = _context(model.config, options.context)
@@ -140,6 +141,18 @@ def _dtype(name: str, device: str) -> torch.dtype:
     if name not in known:
         raise ModelError(f"dtype '{name}' is unknown; use auto, {', '.join(known)}")
     return known[name]
+
+
+def _check_there(place: str, revision: str | None) -> None:
+    """Ask for the smallest file first: without a network every file costs half a minute of attempts."""
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
+    except OSError as error:
+        raise ModelError(f"hf:{place}: not found ({_brief(error)}); {_advice(place)}") from error
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"hf:{place}: no model that transformers knows ({_brief(error)})") from error
 
 
 def _load_tokenizer(place: str, revision: str | None) -> tuple[Any, Surfaces, int | None]:

@@ -22,7 +22,7 @@ class SqliteJournal:
 
     def get(self, key: str) -> Completion | None:
         row = self._connection.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-        return None if row is None else msgspec.json.decode(row[0], type=Completion)
+        return None if row is None else Completion(**msgspec.json.decode(row[0]))
 
     def put(self, completion: Completion) -> None:
         self._connection.execute(

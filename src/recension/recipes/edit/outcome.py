@@ -68,7 +68,7 @@ def _settings(manifest: Manifest, generations: int) -> dict[str, str]:
     decided: Any = manifest.decided.get("budget")
     if decided:
         spec |= {"threshold": round(decided["threshold"], 6), "temperature": round(decided["temperature"], 4)}
-    shown = {name: spec[name] for name in SHOWN if spec.get(name) not in (None, [], False)}
+    shown = {name: spec[name] for name in SHOWN if spec.get(name) not in (None, []) and spec[name] is not False}
     if spec["sampler"] != "top-p":
         shown.pop("top_p", None)
     return {name.replace("_", " "): ", ".join(v) if isinstance(v, list) else str(v) for name, v in shown.items()}
