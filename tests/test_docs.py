@@ -215,6 +215,21 @@ def test_files_that_the_pages_name_exist():
     assert not [name for name in sorted(named) if not (HOME / name).is_file()]
 
 
+def test_the_tree_of_the_architecture_is_the_tree_on_disk():
+    tree = (HOME / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0]
+    shown, folder = set(), ""
+    for line in tree.splitlines()[1:]:
+        if entry := re.match(r"( +)(\S+)", line):
+            depth, name = len(entry[1]), entry[2]
+            if depth == 2:
+                folder = name if name.endswith("/") else ""
+            if name.endswith(".py"):
+                shown.add((folder if depth > 2 else "") + name)
+    source = HOME / "src" / "recension"
+    on_disk = {path.relative_to(source).as_posix() for path in source.rglob("*.py")}
+    assert shown == {name for name in on_disk if "/" not in name or not name.endswith("__init__.py")}
+
+
 def read(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 

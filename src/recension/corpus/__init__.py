@@ -4,7 +4,7 @@ from recension.corpus.exchanges import rebuild
 from recension.corpus.expected import expected_size
 from recension.corpus.layout import DROPPED_SCHEMA, Layout, OutRow, dropped_batch, set_aside
 from recension.corpus.pieces import Corpus, open_corpus, read_piece
-from recension.corpus.rows import BadRow, Piece, Place, Reading, Record, SourceFile
+from recension.corpus.rows import BadRow, Piece, Place, Reading, Record, SourceFile, TablePart
 from recension.corpus.sources import check_unchanged
 from recension.corpus.tablerows import ORIGIN_TYPE
 from recension.corpus.writing import FORMATS, TableWriter, Written, open_writer, read_table_rows
@@ -22,6 +22,7 @@ __all__ = [
     "Reading",
     "Record",
     "SourceFile",
+    "TablePart",
     "TableWriter",
     "Written",
     "check_unchanged",

@@ -51,7 +51,8 @@ class Tally:
         tokens = receipt.stats.get("tokens", 0)
         self.tokens += tokens if isinstance(tokens, int) else 0
 
-    def progress(self, fraction: Callable[[float], float | None]) -> Progress:
+    def progress(self, fraction: Callable[[float, int], float | None]) -> Progress:
+        """`fraction` is given the shares of the running shards and the rows that they have done."""
         pulses = [pulse for index, pulse in read_pulses(self._out).items() if index not in self._finished]
         return Progress(
             self.stage,
@@ -59,7 +60,7 @@ class Tally:
             self.tokens + sum(p[1] for p in pulses),
             self.lost + sum(p[2] for p in pulses),
             self.shards,
-            fraction(sum(p[3] for p in pulses)),
+            fraction(sum(p[3] for p in pulses), sum(p[0] + p[2] for p in pulses)),
             self.resumed,
         )
 
@@ -84,12 +85,11 @@ def execute(
             else:
                 yield piece
 
-    def fraction(shares: float) -> float | None:
-        if bounds.limit is not None:
-            return min(1.0, (tally.rows + 0.0) / bounds.limit) if bounds.limit else 1.0
-        whole = bounds.expected
+    def fraction(shares: float, rows: int) -> float | None:
         mean = sum(weights.values()) / len(weights) if weights else 0.0
-        return min(1.0, (done_weight + shares * mean) / whole) if whole else None
+        of_bytes = (done_weight + shares * mean) / bounds.expected if bounds.expected else 0.0
+        of_limit = (tally.rows + rows) / bounds.limit if bounds.limit else 0.0
+        return min(1.0, max(of_bytes, of_limit)) or None
 
     with _drawn(observer, lambda: tally.progress(fraction)):
         for receipt in engine.map(task, missing()):
@@ -98,7 +98,7 @@ def execute(
             if tally.rows >= EARLY:
                 _check_dropped(tally, bounds, run.out)
         _check_dropped(tally, bounds, run.out)
-    observer.update(tally.progress(lambda _: 1.0))
+    observer.update(tally.progress(lambda *_: 1.0))
 
 
 def _covers(receipt: Receipt, rows_cap: int | None) -> bool:

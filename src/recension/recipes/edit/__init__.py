@@ -44,7 +44,7 @@ from recension.run.shards import ShardPlan
 __all__ = ["EditPlan", "EditSpec", "edit", "plan_edit"]
 
 RECIPE_VERSION = 1
-SMALLEST_SHARD, LARGEST_SHARD, SHARDS = 256 << 10, 64 << 20, 64
+SMALLEST_SHARD, LARGEST_SHARD, SHARDS = 256 << 10, 16 << 20, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def _job(inputs: Sequence[str | Path], out: Path, spec: EditSpec) -> _Job:
 
 
 def shard_size(total: int) -> int:
-    """About 64 shards of a corpus, each a power of two from 256 KiB to 64 MiB."""
+    """About 64 shards of a corpus, each a power of two from 256 KiB to 16 MiB."""
     size = SMALLEST_SHARD
     while size < LARGEST_SHARD and size * SHARDS < total:
         size *= 2

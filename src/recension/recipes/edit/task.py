@@ -17,6 +17,7 @@ from recension.corpus import (
     Piece,
     Reading,
     Record,
+    TablePart,
     check_unchanged,
     read_piece,
     read_table_rows,
@@ -89,7 +90,8 @@ class EditTask:
                 self._account(shard, batch)
                 before = tally.tokens
                 self._write(shard, records, self._edit(records, tally))
-                pulse.add(len(records), tally.tokens - before, len(batch) - len(records))
+                tokens = tally.tokens - before
+                pulse.add(len(records), tokens, len(batch) - len(records), share_of(piece, batch))
             check_unchanged(piece.files)
             receipt = shard.commit(tally.to_json(), tuple(f.label for f in piece.files), piece.rows_cap)
         pulse.end()
@@ -182,6 +184,14 @@ def rounds(items: Iterator[Record | BadRow]) -> Iterator[list[Record | BadRow]]:
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def share_of(piece: Piece, batch: Sequence[Record | BadRow]) -> float:
+    """How much of a piece a batch is: by bytes, or by rows for tables, whose rows have no place in bytes."""
+    if size := sum(item.place.length for item in batch):
+        return size / max(piece.size, 1)
+    rows = sum(part.rows for part in piece.parts if isinstance(part, TablePart))
+    return len(batch) / max(rows, 1)
 
 
 class Tally:
