@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from tests.recipes.conftest import make_rows, read, tree, write_jsonl
 
 import recension
 from recension.corpus import Layout, OutRow, Piece, Reading, Record, expected_size, open_corpus, read_piece, set_aside
@@ -25,7 +26,6 @@ from recension.run.manifest import Manifest, open_run
 from recension.run.progress import Silent
 from recension.run.receipts import Receipt
 from recension.run.shards import ShardPlan, ShardWriter
-from tests.recipes.conftest import make_rows, read, tree, write_jsonl
 
 STYLES = ("plain", "formal")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import Field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -24,7 +24,13 @@ UNITS = {"": 1, "b": 1, "k": 1 << 10, "kb": 1 << 10, "kib": 1 << 10, "m": 1 << 2
          "g": 1 << 30, "gb": 1 << 30, "gib": 1 << 30}  # fmt: skip
 
 
-class Bytes(click.ParamType[int]):
+if TYPE_CHECKING:
+    Parameter = click.ParamType[int]
+else:  # generic only since click 8.4
+    Parameter = click.ParamType
+
+
+class Bytes(Parameter):
     """A number of bytes: 1048576, 64MiB, 2g."""
 
     name = "bytes"
@@ -44,7 +50,7 @@ class GroupedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
             if record is not None:
                 groups.setdefault(getattr(param, "group", "Options"), []).append(record)
         for name in [*(g for g in groups if g != "Options"), *(g for g in groups if g == "Options")]:

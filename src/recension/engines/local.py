@@ -81,7 +81,8 @@ class LocalEngine:
         except BrokenProcessPool:
             raise WorkerError(
                 "a worker process was killed (out of memory?); nothing finished is lost: "
-                "run the same command again, perhaps with fewer --workers"
+                "run the same command again, perhaps with fewer --workers (a script of your own must start its work "
+                "under `if __name__ == '__main__':`)"
             ) from None
         finally:
             if not ended:

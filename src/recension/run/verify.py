@@ -38,7 +38,9 @@ class Verification:
         return not self.problems and self.complete
 
 
-def verify(out: Path) -> Verification:
+def verify(out: str | Path) -> Verification:
+    """Hash and count everything in a run folder."""
+    out = Path(out)
     manifest = read_manifest(out)
     indices = sorted(int(p.stem) for p in (out / "receipts").glob("*.json") if p.stem.isdigit())
     found = [(index, read_receipt(out, index)) for index in indices]

@@ -168,12 +168,10 @@ def rarity(seen: Glance, sampling: Sampling) -> str | None:
     """One line for a setting that would hardly change anything, with the remedy."""
     if not seen.tokens or seen.expected >= RARE:
         return None
-    why = (
-        "top-p leaves a token whose probability exceeds top-p as it is"
-        if sampling.sampler == "top-p"
-        else "a token the prior is sure of is usually drawn again"
-    )
-    return (
-        f"this setting is expected to change only {seen.expected:.3%} of the tokens ({why}): "
-        "add --change-share 0.05, or --exclude-original"
-    )
+    if sampling.sampler == "top-p":
+        why, more = "top-p leaves a token whose probability exceeds it as it is", ", or use --sampler top-k"
+    elif sampling.exclude_original:
+        why, more = "the prior is hardly ever so sure", ""
+    else:
+        why, more = "a token the prior is sure of is usually drawn again", ", or --exclude-original"
+    return f"this setting is expected to change only {seen.expected:.3%} of the tokens ({why}): add --change-share 0.05{more}"
