@@ -332,6 +332,8 @@ def test_change_share_is_met(tmp_path):
 def test_a_share_that_cannot_be_reached_names_the_maximum(corpus, tmp_path):
     with pytest.raises(UnreachableError, match=r"at most 0\.\d+"):
         recension.edit([corpus], tmp_path / "out", EditSpec(prior="fake:plain", change_share=0.9))
+    recension.edit([corpus], tmp_path / "out", EditSpec(prior="fake:plain", change_share=0.01))
+    assert recension.verify(str(tmp_path / "out")).sound
 
 
 def test_a_setting_that_hardly_changes_anything_is_said_before(corpus, tmp_path):

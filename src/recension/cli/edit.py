@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -36,7 +35,7 @@ class EditCommand(GroupedCommand):
 @config_option(EditSpec, Effort)
 @click.option("--dry-run", is_flag=True, help="Say what would run and how long it would take; write nothing.")
 @common
-def edit(inputs: tuple[str, ...], output: Path | None, dry_run: bool, **values: Any) -> None:
+def edit(inputs: tuple[str, ...], output: str | None, dry_run: bool, **values: Any) -> None:
     """Resample the tokens that a prior is sure of, given the text before them (ToEdit).
 
     IN is any number of files, folders, globs or URLs: jsonl, json, parquet, text, compressed or not, Hugging Face

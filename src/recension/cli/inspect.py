@@ -66,7 +66,7 @@ def verify(ctx: click.Context, folder: Path, machine: bool) -> None:
 @flags(RevertSpec, Effort)
 @config_option(RevertSpec, Effort)
 @common
-def revert(folder: Path, output: Path | None, **values: Any) -> None:
+def revert(folder: Path, output: str | None, **values: Any) -> None:
     """Restore the original text of an edited corpus, byte for byte, from the log of its edits."""
     from recension.recipes.revert import revert as recipe
 

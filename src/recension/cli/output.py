@@ -21,7 +21,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 def common(function: Decorated) -> Decorated:
     """-o, --fresh, --yes and --json."""
     options = (
-        click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="The run folder to write."),
+        click.option("-o", "--output", metavar="OUT", help="The run folder to write."),
         click.option("--fresh", is_flag=True, help="Throw away the run that OUT holds and start over (asks first)."),
         click.option("--yes", is_flag=True, help="Do not ask."),
         click.option("--json", "machine", is_flag=True, help="Progress and result as JSON lines."),
@@ -31,16 +31,16 @@ def common(function: Decorated) -> Decorated:
     return function
 
 
-def need(inputs: tuple[str, ...], output: Path | None) -> tuple[tuple[str, ...], Path]:
+def need(inputs: tuple[str, ...], output: str | None) -> tuple[tuple[str, ...], Path]:
     if not inputs:
         raise UsageError("name at least one input: a file, a folder, a glob or a URL")
     if output is None:
         raise UsageError("-o OUT is missing: the folder to write")
-    if "://" in str(output) or ":/" in str(output)[:9]:
+    if "://" in output:
         raise UsageError(
-            f"-o {output}: a run folder is local (it holds a lock); copy it to {str(output)[:9]}... when done"
+            f"-o {output}: a run folder is local, for its lock; write it here and copy it there when it is done"
         )
-    return inputs, output
+    return inputs, Path(output)
 
 
 def confirm_fresh(out: Path, values: dict[str, Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -29,7 +28,7 @@ def train() -> None:
 @flags(NgramSpec, Effort)
 @config_option(NgramSpec, Effort)
 @common
-def ngram(inputs: tuple[str, ...], output: Path | None, **values: Any) -> None:
+def ngram(inputs: tuple[str, ...], output: str | None, **values: Any) -> None:
     """Fit an n-gram prior: modified Kneser-Ney over a byte-level BPE.
 
     It needs no GPU and no download. Afterwards `ngram:OUT` names it wherever a prior is asked for. Memory grows with the

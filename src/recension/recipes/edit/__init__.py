@@ -17,6 +17,7 @@ from recension import __version__
 from recension.corpus import Corpus, Reading, check_unchanged, expected_size, open_corpus
 from recension.document import JSON
 from recension.engines.local import LocalEngine, available_cores
+from recension.errors import UnreachableError
 from recension.methods.toedit import Sampling
 from recension.models.load import PriorOptions
 from recension.recipes.edit import outcome
@@ -36,6 +37,7 @@ from recension.recipes.priors import forget, load
 from recension.recipes.settings import Effort
 from recension.report import EditReport
 from recension.run.execute import Bounds, execute, seal
+from recension.run.folder import clear
 from recension.run.manifest import Manifest, Run, open_run
 from recension.run.passes import run_pass
 from recension.run.progress import Observer, Progress, Silent
@@ -209,7 +211,11 @@ def _decide(run: Run, job: _Job, engine: LocalEngine, observer: Observer) -> Sam
         work = sample_pass(job.reading, job.corpus.layout)
         state = run_pass(run, work, engine, pieces, told)
         loaded = load(resolved.priors[0], job.options)
-        run.decide("budget", calibrate(state, loaded, resolved.sampling, resolved.spec.protect, share))
+        try:
+            run.decide("budget", calibrate(state, loaded, resolved.sampling, resolved.spec.protect, share))
+        except UnreachableError:
+            clear(run.out)  # nothing was written: the folder is free for a share that can be reached
+            raise
     decided: Any = run.manifest.decided["budget"]
     observer.note(
         f"to change {share:.1%} of the tokens: threshold {decided['threshold']:.4f}, temperature "
