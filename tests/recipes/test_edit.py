@@ -331,8 +331,8 @@ def test_change_share_is_met(tmp_path):
 
 def test_a_share_that_cannot_be_reached_names_the_maximum(corpus, tmp_path):
     with pytest.raises(UnreachableError, match=r"at most 0\.\d+"):
-        recension.edit([corpus], tmp_path / "out", EditSpec(prior="fake:plain", change_share=0.9))
-    recension.edit([corpus], tmp_path / "out", EditSpec(prior="fake:plain", change_share=0.01))
+        recension.edit([corpus], tmp_path / "out", replace(SURE, change_share=0.9))
+    recension.edit([corpus], tmp_path / "out", replace(SURE, change_share=0.01))
     assert recension.verify(str(tmp_path / "out")).sound
 
 
