@@ -18,6 +18,7 @@ _HOMES = {
     "RevertSpec": "recension.recipes.revert",
     "train_ngram": "recension.recipes.train_ngram",
     "NgramSpec": "recension.recipes.train_ngram",
+    "NgramEffort": "recension.recipes.train_ngram",
     "verify": "recension.run.verify",
     "Verification": "recension.run.verify",
     "view": "recension.recipes.view",
@@ -41,6 +42,7 @@ __all__ = [
     "EditReport",
     "EditSpec",
     "Effort",
+    "NgramEffort",
     "NgramSpec",
     "Origin",
     "Prior",
@@ -68,7 +70,7 @@ if TYPE_CHECKING:
     from recension.recipes.edit import EditSpec, edit, plan_edit
     from recension.recipes.revert import RevertSpec, revert
     from recension.recipes.settings import Effort
-    from recension.recipes.train_ngram import NgramSpec, train_ngram
+    from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
     from recension.recipes.view import ViewSpec, view
     from recension.report import EditReport
     from recension.run.verify import Verification, verify

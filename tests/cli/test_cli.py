@@ -123,13 +123,13 @@ def test_an_unknown_key_is_an_error_with_a_suggestion(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("treshold: 0.9\n")
     with pytest.raises(UsageError, match="unknown key 'treshold'; did you mean 'threshold'"):
-        read_config(path, {"threshold", "prior"})
+        read_config(path, {"threshold": float, "prior": str})
     path.write_text("just words")
     with pytest.raises(UsageError, match="holds no settings"):
-        read_config(path, {"threshold"})
+        read_config(path, {"threshold": float})
     path.write_text("a: [")
     with pytest.raises(UsageError, match="cannot be parsed"):
-        read_config(path, {"a"})
+        read_config(path, {"a": float})
 
 
 def test_fresh_asks_first(source, tmp_path):
@@ -163,3 +163,33 @@ def test_every_help_page_shows_an_example(command):
 def test_no_terminal_gets_plain_lines(source, tmp_path):
     done = recension("edit", source, "-o", tmp_path / "out", *FLAGS)
     assert "\x1b" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("threshold: [0.3]", "threshold is a number, not [0.3]"),
+        ("exclude_original: 3", "exclude_original is true or false, not 3"),
+        ("seed: 1.7", "seed is a whole number, not 1.7"),
+        ("threshold: true", "threshold is a number, not True"),
+        ("shard_bytes: true", "shard_bytes is a whole number, not True"),
+        ("protect: {a: 1}", "protect is a list of words"),
+        ("seed: 1\nseed: 2", "'seed' stands there twice"),
+        ("shard-bytes: 1\nshard_bytes: 2", "'shard_bytes' stands there twice"),
+        ("sampler: beam", "sampler is one of top-k, top-p, rejection"),
+    ],
+)
+def test_a_config_value_of_the_wrong_type_is_an_error(source, tmp_path, text, said):
+    path = tmp_path / "c.yaml"
+    path.write_text(text + "\n")
+    done = CliRunner().invoke(
+        main, ["edit", str(source), "-o", str(tmp_path / "out"), "--prior", "fake:sure", "-c", str(path)]
+    )
+    assert said in str(done.exception)
+
+
+def test_one_word_is_a_list_of_one(source, tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text('protect = "numbers"\nshard_bytes = "4k"\nprior = "fake:sure"\n')
+    assert recension("edit", source, "-o", tmp_path / "out", "-c", path).returncode == 0
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["spec"]["protect"] == ["numbers"]

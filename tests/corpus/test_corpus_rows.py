@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recension.corpus import Reading, rebuild
-from recension.corpus.jsonrows import columns_of, json_object, json_record
+from recension.corpus.jsonrows import json_record
+from recension.corpus.jsonvalues import columns_of, json_object
 from recension.corpus.rows import Fault, Place
 from tests.corpus.tools import jsonl, read_all, table_of
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gzip
 import http.server
 import importlib.util
 import json
@@ -11,6 +12,7 @@ import os
 import threading
 import zipfile
 from itertools import count
+from pathlib import Path
 
 import datasets
 import fsspec
@@ -19,7 +21,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from recension.corpus import Reading, check_unchanged, dropped_batch, open_corpus
-from recension.corpus.sources import format_of
+from recension.corpus.listing import format_of
+from recension.corpus.streams import Stream
 from recension.errors import InputChangedError, InputError, UsageError
 from tests.corpus.tools import jsonl, read_all, write_all
 
@@ -96,6 +99,40 @@ def test_names_that_are_no_text(tmp_path):
     result = read_all(tmp_path)
     assert [bad.place.file for bad in result.bad] == ["caf\\xe9.jsonl"]
     assert dropped_batch(result.bad)["file"].to_pylist() == ["caf\\xe9.jsonl"]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet", "arrow"])
+def test_names_that_are_no_text_can_be_stored(kind, tmp_path):
+    name = os.fsencode(tmp_path) + b"/b\xff." + kind.encode()
+    table = pa.table({"text": ["t"]})
+    sink = pa.BufferOutputStream()
+    if kind == "parquet":
+        pq.write_table(table, sink)
+    elif kind == "arrow":
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    else:
+        content = jsonl({"text": "t"})
+        sink.write(gzip.compress(content) if kind.endswith(".gz") else content)
+    with open(name, "wb") as file:
+        file.write(sink.getvalue())
+    with open(os.fsencode(tmp_path) + b"/c\xff.csv", "wb"):
+        pass
+    for given in (str(tmp_path), os.fsdecode(name)):
+        result = read_all(given)
+        (file,) = result.corpus.files
+        assert [r.document.text for r in result.good] == ["t"]
+        assert file.label == f"b\\xff.{kind}"
+        assert json.dumps([file.where, file.label, *result.corpus.skipped]).encode()
+        assert file.where.encode().endswith(b"b\\xff." + kind.encode())
+    os.unlink(name)
+    with pytest.raises(InputChangedError) as raised:
+        check_unchanged(file)
+    assert str(raised.value).encode()
+    for missing in (os.fsdecode(name), os.fsdecode(name) + "*"):
+        with pytest.raises(InputError) as raised:
+            labels(missing)
+        assert str(raised.value).encode()
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -268,3 +305,99 @@ def test_a_run_folder_gives_its_data_only(tmp_path):
     assert [r.document for r in again.good] == [r.document for r in first.good] or not first.good[0].document.given_id
     assert [r.document.id for r in again.good] == [r.document.id for r in first.good]
     assert labels(tmp_path) == ["in/a.jsonl", "in/b.jsonl", "out/data/00000.parquet"]
+
+
+def test_an_empty_input_is_not_the_folder_one_stands_in(tmp_path):
+    fill(tmp_path, "a.jsonl")
+    with contextlib.chdir(tmp_path):
+        for empty in ("", "file://"):
+            with pytest.raises(InputError, match="shell variable"):
+                labels("a.jsonl", empty)
+
+
+def test_urls_that_lead_nowhere_are_one_line(tmp_path):
+    (tmp_path / "no.zip").write_bytes(b"not packed")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.jsonl", jsonl({"text": "zipped"}))
+    for url in (
+        f"zip://a.jsonl::{tmp_path}/missing.zip",
+        f"zip://a.jsonl::{tmp_path}/no.zip",
+        f"zip://b.jsonl::{tmp_path}/a.zip",
+        f"zip://b/*.jsonl::{tmp_path}/a.zip",
+        f"tar://a.jsonl::{tmp_path}/no.zip",
+        "zip://a.jsonl",
+        "reference://a",
+    ):
+        with pytest.raises(InputError) as raised:
+            labels(url)
+        assert "\n" not in str(raised.value)
+    file = open_corpus([f"zip://a.jsonl::{tmp_path}/a.zip"], Reading()).files[0]
+    (tmp_path / "a.zip").write_bytes(b"not packed any more")
+    for look in (lambda: check_unchanged(file), lambda: list(Stream(file))):
+        with pytest.raises(InputError):
+            look()
+
+
+def test_a_file_that_comes_twice_is_named(tmp_path):
+    fill(tmp_path, "a.jsonl", "b.jsonl")
+    (tmp_path / "c.jsonl").symlink_to(tmp_path / "a.jsonl")
+    corpus = open_corpus([str(tmp_path), str(tmp_path / "b.jsonl")], Reading())
+    assert [file.label for file in corpus.files] == ["a.jsonl", "b.jsonl", "c.jsonl", "2:b.jsonl"]
+    assert corpus.repeated == ("c.jsonl", "2:b.jsonl")
+    assert open_corpus([str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")], Reading()).repeated == ()
+
+
+def make_run(root):
+    root.mkdir(parents=True)
+    (root / "manifest.json").write_text('{"recipe": "edit", "key": "k"}')
+    (root / "seal.json").write_text('{"id": "s", "text": "no document"}')
+    (root / "report.json").write_text('{"id": "r", "text": "no document"}')
+    return root
+
+
+def test_runs_among_the_inputs(tmp_path):
+    run = make_run(tmp_path / "runs" / "one")
+    with pytest.raises(InputError, match="holds no documents"):
+        labels(run)
+    with pytest.raises(InputError, match="holds no documents"):
+        labels(tmp_path / "runs" / "*")
+    fill(tmp_path, "runs/a.jsonl")
+    corpus = open_corpus([str(tmp_path / "runs")], Reading())
+    assert [file.label for file in corpus.files] == ["a.jsonl"]
+    assert corpus.runs == (str(run),)
+    fill(run, "data/0.jsonl")
+    with contextlib.chdir(tmp_path):
+        for given, runs in {
+            "runs/one": ["runs/one"],
+            "runs": ["runs/one"],
+            f"file://{run}": [str(run)],
+            "runs/o*": ["runs/one"],
+            "runs/one/data": [],
+        }.items():
+            assert open_corpus([given], Reading()).runs == tuple(runs)
+        assert open_corpus(["runs", "runs/one"], Reading()).runs == ("runs/one",)
+        assert open_corpus(["runs"], Reading(), Path("runs/one")).runs == ()
+
+
+def test_runs_behind_urls():
+    root = f"memory://corpus-{next(NUMBERS)}"
+    with fsspec.open(f"{root}/one/manifest.json", "wb") as file:
+        file.write(b'{"recipe": "edit", "key": "k"}')
+    with pytest.raises(InputError, match="holds no documents"):
+        labels(root)
+    with fsspec.open(f"{root}/one/data/0.jsonl", "wb") as file:
+        file.write(jsonl({"text": "t"}))
+    for given in (root, f"{root}/one"):
+        (run,) = open_corpus([given], Reading()).runs
+        assert labels(run) == ["data/0.jsonl"]
+
+
+def test_the_columns_that_there_are(tmp_path):
+    pq.write_table(pa.table({"txet": ["a"], "n": [1]}), tmp_path / "a.parquet")
+    (tmp_path / "b.jsonl").write_bytes(jsonl({"body": "b", "n": 2}, b"{broken", b'{"\\ud800": 1}'))
+    (tmp_path / "c.txt").write_bytes(b"text")
+    (tmp_path / "d.parquet").write_bytes(b"broken")
+    (tmp_path / "e.jsonl.gz").write_bytes(gzip.compress(jsonl({f"k{i}": i for i in range(1000)})))
+    names = open_corpus([str(tmp_path)], Reading(shapes=("text",))).columns_seen()
+    assert names[:4] == ("txet", "n", "body", "\\ud800")
+    assert len(names) == 40

@@ -322,7 +322,7 @@ def test_change_share_is_met(tmp_path):
     step = report.generations[0]
     assert step.changed / step.tokens == pytest.approx(0.05, rel=0.15)
     decided = json.loads((out / "manifest.json").read_text())["decided"]["budget"]
-    assert 0 < decided["threshold"] < 1 and decided["sample"]
+    assert 0 < decided["threshold"] < 1 and decided["sha256"]
     assert recension.verify(out).sound
     recension.edit([source], tmp_path / "part", spec, Effort(limit=100))
     recension.edit([source], tmp_path / "part", spec, Effort(workers=2))
@@ -405,7 +405,7 @@ def test_revert_refuses_what_it_cannot_undo(corpus, tmp_path):
     table = pq.read_table(path)
     spoiled = table.set_column(1, "text", [["spoiled"] * table.num_rows])
     pq.write_table(spoiled, path)
-    with pytest.raises(VerificationError, match="changed after its edit"):
+    with pytest.raises(VerificationError, match="is not what was written"):
         recension.revert(out, tmp_path / "other")
 
 

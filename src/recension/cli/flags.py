@@ -6,7 +6,7 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from recension.errors import UsageError
+from recension.recipes.settings import fits, hints_of, said
 
 Settings = TypeVar("Settings")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -139,7 +140,9 @@ def config_option(*settings: type[Any]) -> Callable[[Decorated], Decorated]:
 
     def load(ctx: click.Context, _param: click.Parameter, path: Path | None) -> None:
         if path is not None:
-            known = {"inputs", "output", *(item.name for kind in settings for item in fields(kind))}
+            known: dict[str, Any] = {"inputs": tuple[str, ...], "output": str}
+            for kind in settings:
+                known |= hints_of(kind)
             ctx.default_map = {**(ctx.default_map or {}), **read_config(path, known)}
 
     return click.option(
@@ -148,8 +151,8 @@ def config_option(*settings: type[Any]) -> Callable[[Decorated], Decorated]:
     )  # fmt: skip
 
 
-def read_config(path: Path, known: set[str]) -> dict[str, Any]:
-    """The settings of a file. A key that is not a setting is an error, never ignored."""
+def read_config(path: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a file, by the types they have. What is not a setting is an error, never ignored."""
     try:
         raw = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -170,15 +173,38 @@ def read_config(path: Path, known: set[str]) -> dict[str, Any]:
         if name not in known:
             near = get_close_matches(name, known, 1)
             raise UsageError(f"--config {path}: unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else ""))
+        if name in chosen:
+            raise UsageError(f"--config {path}: '{key}' stands there twice")
         if value is not None:
-            chosen[name] = value
+            chosen[name] = _fitting(path, str(key), value, known[name])
     return chosen
+
+
+def _fitting(path: Path, key: str, value: Any, hint: Any) -> Any:
+    """The value as its setting takes it; one word may stand for a list of one, and 64MiB for a number."""
+    if _plain(hint) == tuple[str, ...]:
+        value = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+    elif _plain(hint) is int and isinstance(value, str):
+        return value  # the flag says whether it is a number
+    if not fits(value, hint):
+        raise UsageError(f"--config {path}: {key} is {said(hint)}, not {value!r}")
+    return value
 
 
 def _yaml(raw: str) -> Any:
     import yaml
 
+    class Strict(yaml.SafeLoader):
+        """YAML lets a key stand twice and takes the last; here that is an error."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            twice = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
+            if twice is not None:
+                raise yaml.YAMLError(f"'{twice}' stands there twice")
+            return super().construct_mapping(node, deep)
+
     try:
-        return yaml.safe_load(raw)
+        return yaml.load(raw, Strict)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None

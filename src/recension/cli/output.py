@@ -12,7 +12,8 @@ import click
 
 from recension.cli.progress import emit, observing
 from recension.errors import OutputError, UsageError
-from recension.run.folder import is_run
+from recension.run.folder import is_run, output_path
+from recension.run.manifest import read_recipe
 from recension.run.progress import Observer
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -36,11 +37,7 @@ def need(inputs: tuple[str, ...], output: str | None) -> tuple[tuple[str, ...], 
         raise UsageError("name at least one input: a file, a folder, a glob or a URL")
     if output is None:
         raise UsageError("-o OUT is missing: the folder to write")
-    if "://" in output:
-        raise UsageError(
-            f"-o {output}: a run folder is local, for its lock; write it here and copy it there when it is done"
-        )
-    return inputs, Path(output)
+    return inputs, output_path(output)
 
 
 def confirm_fresh(out: Path, values: dict[str, Any]) -> bool:
@@ -50,7 +47,7 @@ def confirm_fresh(out: Path, values: dict[str, Any]) -> bool:
     if not values["yes"]:
         if not sys.stdin.isatty():
             raise OutputError(f"--fresh would throw away the run in {out}: add --yes to do it without a question")
-        click.confirm(f"Throw away the run in {out} and start over?", abort=True)
+        click.confirm(f"Throw away the {read_recipe(out)} run in {out} and start over?", abort=True)
     return True
 
 

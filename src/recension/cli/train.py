@@ -8,8 +8,7 @@ import click
 
 from recension.cli.flags import GroupedCommand, build, config_option, flags
 from recension.cli.output import common, confirm_fresh, done, need, observe
-from recension.recipes.settings import Effort
-from recension.recipes.train_ngram import NgramSpec
+from recension.recipes.train_ngram import NgramEffort, NgramSpec
 
 EXAMPLES = """\b
 Examples:
@@ -25,8 +24,8 @@ def train() -> None:
 
 @train.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("inputs", nargs=-1, metavar="IN...")
-@flags(NgramSpec, Effort)
-@config_option(NgramSpec, Effort)
+@flags(NgramSpec, NgramEffort)
+@config_option(NgramSpec, NgramEffort)
 @common
 def ngram(inputs: tuple[str, ...], output: str | None, **values: Any) -> None:
     """Fit an n-gram prior: modified Kneser-Ney over a byte-level BPE.
@@ -39,7 +38,7 @@ def ngram(inputs: tuple[str, ...], output: str | None, **values: Any) -> None:
     inputs, out = need(inputs, output)
     fresh = confirm_fresh(out, values)
     with observe(bool(values["machine"])) as observer:
-        summary = train_ngram(inputs, out, build(NgramSpec, values), build(Effort, values), observer, fresh)
+        summary = train_ngram(inputs, out, build(NgramSpec, values), build(NgramEffort, values), observer, fresh)
     kept = ", ".join(f"{count:,}" for count in summary.ngrams)
     lines = [
         f"fitted on {summary.documents:,} documents, {summary.tokens:,} tokens",

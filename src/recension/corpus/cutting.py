@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from recension.corpus.jsonrows import long_bad
 from recension.corpus.rows import (
@@ -198,12 +199,18 @@ def _damaged(stream: Stream, last: Cut | int, row: int) -> BadRow:
     return BadRow(derived_id(original, label, place.row), fault.reason, detail, place, original, digest)
 
 
+@lru_cache(maxsize=1 << 14)
+def _table_hash(file: SourceFile) -> str:
+    """What stands for the content of a table. It is asked for again by every pass over a corpus."""
+    return hash_file(file) if file.local or file.format == "arrow" else footer_hash(file)
+
+
 def draw_table(file: SourceFile, reading: Reading, cutter: Cutter) -> Generator[Piece, None, str | None]:
     """List the groups of a columnar file; the value is the sha256 of the file, or of its footer where it is remote."""
     try:
-        digest = hash_file(file) if file.local or file.format == "arrow" else footer_hash(file)
+        digest = _table_hash(file) if file.stamp else _table_hash.__wrapped__(file)
     except OSError as error:
-        raise InputError(f"cannot read {file.url}: {error}; check it and run again") from error
+        raise InputError(f"cannot read {file.where}: {error}; check it and run again") from error
     groups = groups_of(file)
     row, number = 1, 0
     while not cutter.done:
@@ -211,7 +218,7 @@ def draw_table(file: SourceFile, reading: Reading, cutter: Cutter) -> Generator[
             group = next(groups, None)
         except UNREADABLE as error:
             if is_system_error(error):
-                raise InputError(f"cannot read {file.url}: {error}; check it and run again") from error
+                raise InputError(f"cannot read {file.where}: {error}; check it and run again") from error
             bad = broken_off_row(file, error, row) if number else unreadable_row(file, error, hash_file(file))
             yield from cutter.add_bad(file, bad)
             break

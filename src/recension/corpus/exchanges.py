@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from recension.corpus.rows import INSTRUCTION_KEYS, Exchange, Fault, Message, Reading, Record, Shape
 from recension.document import KINDS, Document, Field, Origin
 from recension.identity import derived_id
+
+MOST_GENERATIONS = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +22,24 @@ class Shaped:
     exchange: Exchange
 
 
-def choose_shape(present: Callable[[str], bool], reading: Reading) -> Shape | Fault:
-    """The shape of one row: declared, or by the columns that hold something."""
-    if present(reading.text_key) and reading.shape in ("auto", "mixed", "text"):
-        return "text"
-    if present("messages") and reading.shape in ("auto", "mixed", "chat"):
-        return "chat"
-    if present("instruction") and present("output") and reading.shape in ("auto", "mixed", "instruction"):
-        return "instruction"
+def choose_shape(has: Callable[[str], bool], present: Callable[[str], bool], reading: Reading) -> Shape | Fault:
+    """The shape of one row: the first of those sought whose columns hold something.
+
+    An instruction that is null counts as empty, so its column is a matter of `has`.
+    """
+    for shape in reading.sought:
+        if shape == "text" and present(reading.text_key):
+            return shape
+        if shape == "chat" and present("messages"):
+            return shape
+        if shape == "instruction" and present("output") and has("instruction"):
+            return shape
     wanted = {
         "text": f"'{reading.text_key}'",
         "chat": "'messages'",
         "instruction": "'instruction' and 'output'",
     }
-    sought = wanted.get(reading.shape, " or ".join(wanted.values()))
+    sought = " or ".join(wanted[shape] for shape in reading.sought)
     return Fault("missing-text", f"the row has no {sought}, or it is null")
 
 
@@ -49,13 +55,13 @@ def shape_text(text: str) -> Shaped:
     return Shaped(text, (Field("text", 0, len(text)),), Exchange("text"))
 
 
-def shape_chat(messages: Sequence[Message]) -> Shaped:
+def shape_chat(messages: Sequence[Message | None]) -> Shaped:
     """A plain rendering of the exchange; the answers that are strings may change."""
     parts: list[str] = []
     fields: list[Field] = []
     length = 0
     for index, message in enumerate(messages):
-        if not message.context:
+        if message is None or not message.context:
             continue
         lead = f"{message.role}: " if not parts else f"\n\n{message.role}: "
         start = length + len(lead)
@@ -66,7 +72,7 @@ def shape_chat(messages: Sequence[Message]) -> Shaped:
     return Shaped("".join(parts), tuple(fields), Exchange("chat", messages=tuple(messages)))
 
 
-def shape_instruction(instruction: str, given: str | None, output: str) -> Shaped:
+def shape_instruction(instruction: str | None, given: str | None, output: str) -> Shaped:
     before = "".join(part + "\n\n" for part in (instruction, given) if part)
     text = before + output
     fields = (Field("output", len(before), len(text)),)
@@ -78,7 +84,7 @@ def sound(shaped: Shaped | Fault) -> Shaped | Fault:
     if isinstance(shaped, Fault):
         return shaped
     exchange, text = shaped.exchange, shaped.text
-    if "\0" in text or any("\0" in message.role for message in exchange.messages):
+    if "\0" in text or any(message and "\0" in message.role for message in exchange.messages):
         return Fault("nul", f"the text holds a NUL character (character {max(text.find(chr(0)), 0)})")
     if exchange.shape == "instruction" and not exchange.instruction[2]:
         return Fault("empty-text", "the output is empty")
@@ -102,10 +108,27 @@ def origin_of(value: Any) -> Origin | None:
     texts = [text for key in ("kind", "root", "parent", "method", "run") if isinstance(text := value.get(key), str)]
     generation = value.get("generation")
     strange = set(value) - {"kind", "root", "parent", "method", "run", "generation", "edition"}
-    if strange or type(generation) is not int or generation < 0 or len(texts) < 5:
+    if strange or type(generation) is not int or not 0 <= generation < MOST_GENERATIONS or len(texts) < 5:
         return None
     kind = next((kind for kind in KINDS if kind == texts[0]), None)
     return Origin(kind, texts[1], texts[2], texts[3], texts[4], generation) if kind else None
+
+
+def with_odd_origin(document: Document, value: Mapping[str, Any]) -> Document:
+    """The document with what can be understood of an origin that has our columns and not our values."""
+    generation = value.get("generation")
+    known = type(generation) is int and 0 <= generation < MOST_GENERATIONS
+    texts = {key: value.get(key) for key in ("root", "parent", "method", "run")}
+    root, parent, method, run = (text if isinstance(text, str) else "" for text in texts.values())
+    origin = Origin(
+        next((kind for kind in KINDS if kind == value.get("kind")), "unknown"),
+        root or document.id,
+        parent or document.id,
+        method,
+        run,
+        generation if isinstance(generation, int) and known else 0,
+    )
+    return replace(document, origin=origin)
 
 
 def rebuild(record: Record, new_texts: Mapping[str, str], document: Document) -> dict[str, Any]:
@@ -119,7 +142,8 @@ def rebuild(record: Record, new_texts: Mapping[str, str], document: Document) ->
     if exchange.shape == "chat":
         return {
             "messages": [
-                {"role": message.role, "content": new_texts.get(f"messages[{index}].content", message.content)}
+                message
+                and {"role": message.role, "content": new_texts.get(f"messages[{index}].content", message.content)}
                 for index, message in enumerate(exchange.messages)
             ]
         }

@@ -6,7 +6,7 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from recension.errors import InputError
 
@@ -15,29 +15,38 @@ _DESCRIPTIONS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json",
 Opener = Callable[[str], bytes]
 
 
-def chosen_files(names: Sequence[str], read: Opener | None) -> list[str]:
+class Chosen(NamedTuple):
+    """The data of a folder, and which of the folders in it are runs ("" is the folder itself)."""
+
+    files: list[str]
+    runs: list[str]
+
+
+def chosen_files(names: Sequence[str], read: Opener | None) -> Chosen:
     """Which of the sorted relative paths below a folder are data, in the order in which they are read.
 
     `read` gives the content of a description by its path; None means that the files were chosen by a pattern.
     """
     visible = [name for name in names if not _is_hidden(name)]
     if read is None:
-        return [name for name in visible if not _is_aside(name)]
+        return Chosen([name for name in visible if not _is_aside(name)], [])
+    runs: list[str] = []
     card = _configured(visible, read)
-    return card if card is not None else list(_below("", visible, read))
+    return Chosen(card if card is not None else list(_below("", visible, read, runs)), runs)
 
 
-def _below(folder: str, names: Sequence[str], read: Opener) -> Iterator[str]:
+def _below(folder: str, names: Sequence[str], read: Opener, runs: list[str]) -> Iterator[str]:
     """The data among the files below one folder, which may describe itself."""
     own = {name.removeprefix(folder): name for name in names}
     if _is_run(own, read):
+        runs.append(folder.rstrip("/"))
         yield from (name for path, name in own.items() if path.startswith("data/") and not _is_aside(name))
         return
     if "dataset_dict.json" in own:
         splits = _json(own["dataset_dict.json"], read).get("splits", [])
         for split in splits:
             part = f"{folder}{split}/"
-            yield from _below(part, [name for name in names if name.startswith(part)], read)
+            yield from _below(part, [name for name in names if name.startswith(part)], read, runs)
         return
     state = _json(own["state.json"], read) if "state.json" in own else {}
     if isinstance(state.get("_data_files"), list):
@@ -47,10 +56,10 @@ def _below(folder: str, names: Sequence[str], read: Opener) -> Iterator[str]:
                 raise InputError(f"{folder}state.json names {name}, which is not there: the data set is incomplete")
             yield name
         return
-    yield from _plain(folder, names, read)
+    yield from _plain(folder, names, read, runs)
 
 
-def _plain(folder: str, names: Sequence[str], read: Opener) -> Iterator[str]:
+def _plain(folder: str, names: Sequence[str], read: Opener, runs: list[str]) -> Iterator[str]:
     """The files of a folder that says nothing, and those of its subfolders, in the order of their paths."""
     done = ""  # "0" is what follows "/" in the order of characters
     for name in names:
@@ -62,11 +71,12 @@ def _plain(folder: str, names: Sequence[str], read: Opener) -> Iterator[str]:
         part = f"{folder}{inner}/"
         if part != done:
             done = part
-            yield from _below(part, names[bisect_left(names, part) : bisect_left(names, f"{part[:-1]}0")], read)
+            yield from _below(part, names[bisect_left(names, part) : bisect_left(names, f"{part[:-1]}0")], read, runs)
 
 
 def _is_run(own: dict[str, str], read: Opener) -> bool:
-    if "manifest.json" not in own or not any(path.startswith("data/") for path in own):
+    """A run may have no data at all: it is being made, nothing came of it, or it made a model."""
+    if "manifest.json" not in own:
         return False
     manifest = _json(own["manifest.json"], read)
     return "recipe" in manifest and "key" in manifest

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from recension.corpus.exchanges import rebuild
 from recension.corpus.jsonrows import metadata_of
-from recension.corpus.rows import INSTRUCTION_KEYS, ArrowRow, BadRow, JsonRow, Reading, Record, Shape
+from recension.corpus.rows import CONSUMED, INSTRUCTION_KEYS, ArrowRow, BadRow, JsonRow, Reading, Record, Shape
 from recension.corpus.tablerows import ORIGIN_TYPE, other_columns, passing_columns
 from recension.corpus.tables import row_bytes
 from recension.document import JSON, Document
@@ -187,9 +187,10 @@ def _origins(rows: Sequence[OutRow]) -> pa.Array:
 def _metadata(record: Record) -> bytes:
     carried = record.carried
     if isinstance(carried, JsonRow):
-        return metadata_of(carried.others)
-    consumed = {"text": (), "chat": ("messages",), "instruction": INSTRUCTION_KEYS}[carried.exchange.shape]
-    return metadata_of(other_columns(carried, frozenset(consumed)))
+        return metadata_of(carried, carried.others)
+    shape = carried.exchange.shape
+    consumed = frozenset() if shape == "text" else frozenset(CONSUMED[shape])  # a text has left the columns already
+    return metadata_of(carried, other_columns(carried, consumed))
 
 
 def _runs(rows: Sequence[OutRow]) -> Iterator[tuple[int, int, ArrowRow]]:
@@ -221,6 +222,8 @@ def _with_values(column: pa.Array, changed: Mapping[int, Any]) -> pa.Array:
 def _with_contents(column: pa.Array, changed: Mapping[int, Mapping[str, Any]]) -> pa.Array:
     """A column of messages with other contents; whatever else the messages hold is not touched."""
     kind = column.type
+    if pa.types.is_fixed_size_list(kind):
+        return _with_contents(column.cast(pa.list_(kind.value_field)), changed).cast(kind)
     turns = column.flatten()
     fields = [kind.value_type.field(index) for index in range(kind.value_type.num_fields)]
     children = turns.flatten()
@@ -231,7 +234,7 @@ def _with_contents(column: pa.Array, changed: Mapping[int, Mapping[str, Any]]) -
         start = ends[-1]
         ends.append(start + (length or 0))
         for turn, message in enumerate(changed[index]["messages"] if index in changed else ()):
-            if message["content"] is not None:
+            if message is not None and message["content"] is not None:
                 contents[start + turn] = message["content"]
     children[at] = pa.array(contents, fields[at].type)
     built = pa.StructArray.from_arrays(children, fields=fields, mask=turns.is_null())

@@ -21,7 +21,7 @@ from recension.corpus.rows import (
     SourceFile,
     TablePart,
 )
-from recension.corpus.sniffing import decide_layout
+from recension.corpus.sniffing import columns_seen, decide_layout
 from recension.corpus.sources import check_unchanged, find_files
 from recension.corpus.tablerows import table_records
 from recension.corpus.tables import batches_of
@@ -37,8 +37,9 @@ def never(index: int) -> bool:
 class Corpus:
     """Files in order, with the layout of what is written of them.
 
-    `digests` fills as pieces are drawn: the sha256 of every file that was read through; for a remote parquet file
-    `footer:` and the sha256 of its footer.
+    `skipped` are files in no format we know, `repeated` the labels of files that come twice (and are read twice), `runs`
+    the run folders among the inputs. `digests` fills as pieces are drawn: the sha256 of every file that was read
+    through; for a remote parquet file `footer:` and the sha256 of its footer.
     """
 
     files: tuple[SourceFile, ...]
@@ -46,10 +47,16 @@ class Corpus:
     layout: Layout
     reading: Reading
     digests: dict[str, str] = field(default_factory=dict, compare=False)
+    repeated: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
         return sum(file.size for file in self.files)
+
+    def columns_seen(self) -> tuple[str, ...]:
+        """The names of the columns at the beginning of the files, some dozens at the most."""
+        return columns_seen(self.files, self.reading)
 
     def pieces(
         self, shard_bytes: int, limit: int | None = None, skip: Callable[[int], bool] = never
@@ -76,8 +83,9 @@ class Corpus:
 
 def open_corpus(inputs: Sequence[str], reading: Reading, exclude: Path | None = None) -> Corpus:
     """Find the files of a corpus and fix the layout of its output. `exclude` is a folder that is never read."""
-    files, skipped = find_files(inputs, exclude)
-    return Corpus(files, skipped, decide_layout(files, reading), reading)
+    found = find_files(inputs, exclude)
+    layout = decide_layout(found.files, reading)
+    return Corpus(found.files, found.skipped, layout, reading, repeated=found.repeated, runs=found.runs)
 
 
 def read_piece(piece: Piece, reading: Reading, layout: Layout) -> Iterator[Record | BadRow]:
@@ -106,7 +114,7 @@ def _read_part(part: Part, reading: Reading, layout: Layout, cap: int | None) ->
         rows = lines_of(part) if isinstance(part, LinePart) else rows_of(part)
         if part.file.format.startswith("txt"):
             for data, place in rows:
-                yield text_record(data, place, reading)
+                yield text_record(data, place, reading, layout.shapes)
         else:
             for data, place in rows:
                 yield json_record(data, place, reading, layout.shapes)

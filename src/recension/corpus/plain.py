@@ -26,9 +26,9 @@ def plain_values(array: Any) -> list[Any]:  # noqa: PLR0911 - a switch over type
     if t.is_map(kind):
         pairs = pa.struct([pa.field("key", kind.key_type), pa.field("value", kind.item_type)])
         return _in_lists(array.cast(pa.list_(pairs)))
-    if _is_list(kind):
+    if is_list(kind):
         return _in_lists(array)
-    if _is_bytes(kind):
+    if is_bytes(kind):
         return [None if value is None else base64.b64encode(value).decode("ascii") for value in array.to_pylist()]
     if t.is_duration(kind):
         return list(array.cast(pa.int64()).to_pylist())
@@ -53,9 +53,9 @@ def arrow_values(values: list[Any], kind: Any) -> Any:  # noqa: PLR0911 - a swit
         return pa.StructArray.from_arrays(children, fields=fields, mask=pa.array(absent, pa.bool_()))
     if t.is_map(kind):
         return _map_array(values, absent, kind)
-    if _is_list(kind):
+    if is_list(kind):
         return _list_array(values, absent, kind)
-    if _is_bytes(kind):
+    if is_bytes(kind):
         return pa.array([None if value is None else base64.b64decode(value) for value in values], kind)
     if t.is_duration(kind):
         return pa.array(values, pa.int64()).cast(kind)
@@ -74,16 +74,20 @@ def _number(value: float) -> float | str:
     return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
 
 
-def _is_bytes(kind: Any) -> bool:
+def is_bytes(kind: Any) -> bool:
     return bool(t.is_binary(kind) or t.is_large_binary(kind) or t.is_fixed_size_binary(kind) or t.is_binary_view(kind))
 
 
-def _is_list(kind: Any) -> bool:
+def is_list(kind: Any) -> bool:
     return bool(t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind))
 
 
 def _in_lists(array: Any) -> list[Any]:
-    flat = plain_values(array.flatten())
+    return in_lists(array, plain_values(array.flatten()))
+
+
+def in_lists(array: Any, flat: list[Any]) -> list[Any]:
+    """The flattened values of an array of lists, in their lists again."""
     if t.is_fixed_size_list(array.type):
         lengths = [array.type.list_size if ok else None for ok in array.is_valid().to_pylist()]
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -15,11 +16,16 @@ Shape = Literal["text", "chat", "instruction"]
 SHAPES: tuple[Shape, ...] = ("text", "chat", "instruction")
 HEAD_BYTES = 64 << 10
 INSTRUCTION_KEYS = ("instruction", "input", "output")
+CONSUMED: dict[Shape, tuple[str, ...]] = {"text": ("text",), "chat": ("messages",), "instruction": INSTRUCTION_KEYS}
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How rows are read. `origin` is the kind that is declared for rows that say nothing of where they come from."""
+    """How rows are read. `origin` is the kind that is declared for rows that say nothing of where they come from.
+
+    `shapes` are the shapes that the output has columns for, the first that a row has coming first: nothing is looked
+    at to find out. Where there are none, `shape` and the beginning of the files decide.
+    """
 
     text_key: str = "text"
     id_key: str = "id"
@@ -27,23 +33,48 @@ class Reading:
     text_unit: Literal["document", "paragraph", "line"] = "document"
     max_row: int = 64 << 20
     origin: Kind | None = None
+    shapes: tuple[Shape, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(set(self.shapes) & set(SHAPES)) < len(self.shapes):
+            raise UsageError(f"the shapes are {self.shapes}: name each of {', '.join(SHAPES)} at most once")
         if self.max_row < 1:
             raise UsageError(f"--max-row must be at least 1, not {self.max_row}")
         if self.text_key == self.id_key:
             raise UsageError(f"--text-key and --id-key are both '{self.text_key}': name two columns")
 
+    @property
+    def sought(self) -> tuple[Shape, ...]:
+        """The shapes that a row may have, in the order in which they are tried."""
+        if self.shapes:
+            return self.shapes
+        return tuple(shape for shape in SHAPES if self.shape in ("auto", "mixed", shape))
+
+
+def shown(name: str) -> str:
+    """A name of a file as text: bytes that are no text on this system are spelled out."""
+    try:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file of the input. `label` is its path relative to the input as given; `url` opens it from any process."""
+    """A file of the input. `label` is its path relative to the input as given; `url` opens it from any process.
+
+    `where` is the `url` to show and to store: a name on a disk need not be text.
+    """
 
     label: str
     url: str
     size: int
     stamp: str
     format: str
+
+    @property
+    def where(self) -> str:
+        return shown(self.url)
 
     @property
     def local(self) -> bool:
@@ -96,30 +127,41 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """The shape of a row with its contents, from which the row can be built again with other contents."""
+    """The shape of a row with its contents, from which the row can be built again with other contents.
+
+    A message that is null in the row is None here.
+    """
 
     shape: Shape
-    messages: tuple[Message, ...] = ()
-    instruction: tuple[str, str | None, str] = ("", None, "")
+    messages: tuple[Message | None, ...] = ()
+    instruction: tuple[str | None, str | None, str] = ("", None, "")
 
 
 @dataclass(frozen=True, slots=True)
 class JsonRow:
-    """What came with a document in a row of JSON or text: the row as it was, and every other column, byte for byte."""
+    """What came with a document in a row of JSON or text: the row as it was, and every other column, byte for byte.
+
+    `metadata` is set where the row is one that we wrote: then it holds every other column already.
+    """
 
     original: bytes
     others: Mapping[str, msgspec.Raw | bytes]
     exchange: Exchange
+    metadata: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ArrowRow:
-    """What came with a document in a row of a table: the batch it is in, and which columns of it pass through."""
+    """What came with a document in a row of a table: the batch it is in, and which columns of it pass through.
+
+    `metadata` is set where the row is one that we wrote: then it holds every other column already.
+    """
 
     batch: Any
     index: int
     passing: tuple[tuple[str, str], ...]
     exchange: Exchange
+    metadata: bytes | None = None
 
 
 Carried: TypeAlias = JsonRow | ArrowRow

@@ -3,69 +3,61 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from recension.corpus.folders import chosen_files
-from recension.corpus.rows import SourceFile
+from recension.corpus.folders import Chosen, chosen_files
+from recension.corpus.listing import KNOWN, MAGIC, Found, Listing, format_of, named
+from recension.corpus.remote import driver_errors, reason_of, remote_files, stamp_of, system_of
+from recension.corpus.rows import SourceFile, shown
 from recension.errors import InputChangedError, InputError
-
-PLAIN_FORMATS = ("jsonl", "ndjson", "json", "txt")
-TABLE_FORMATS = ("parquet", "arrow")
-KNOWN = ".jsonl .ndjson .json .txt (also with .gz or .zst), .parquet and .arrow"
-_STAMPS = ("ETag", "etag", "blob_id", "mtime", "LastModified", "last_modified", "updated", "created")
-_MAGIC = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A file in a listing: its path within the listed folder, and what opens it."""
+class Sources:
+    """The files of all inputs in order, and what there is to say of them.
 
-    path: str
-    url: str
-    size: int
-    stamp: str
+    `skipped` are files of folders that are in no format we know, `repeated` the labels of files that were there before
+    under another name, `runs` the run folders among the inputs and below them.
+    """
 
-
-def format_of(name: str) -> str | None:
-    """The format of a file by its name, or None where it is none of ours."""
-    stem = name.lower()
-    packed = ""
-    for ending in (".gz", ".zst"):
-        if stem.endswith(ending):
-            stem, packed = stem.removesuffix(ending), ending
-    last = stem.rpartition(".")[2] if "." in stem else ""
-    if last in PLAIN_FORMATS:
-        return last + packed
-    return last if last in TABLE_FORMATS and not packed else None
+    files: tuple[SourceFile, ...]
+    skipped: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
 
 
-def find_files(inputs: Sequence[str], exclude: Path | None = None) -> tuple[tuple[SourceFile, ...], tuple[str, ...]]:
-    """The files of all inputs in order, and the files of folders that are in no format we know."""
+def find_files(inputs: Sequence[str], exclude: Path | None = None) -> Sources:
+    """The files of all inputs."""
     if not inputs:
         raise InputError("no input: name a file, a folder, a glob or a URL")
     files: list[SourceFile] = []
     skipped: list[str] = []
+    repeated: list[str] = []
+    runs: dict[str, None] = {}
     labels: set[str] = set()
+    known: set[str] = set()
     for given in inputs:
-        usable = 0
-        for found in _list(given, exclude):
-            kind = format_of(found.path)
-            if kind is None:
-                skipped.append(found.path)
-                continue
-            usable += 1
-            # A name that is no text on this system still has to be text in a table.
-            label = os.fsencode(found.path).decode("utf-8", "backslashreplace")
-            files.append(SourceFile(_unique(label, labels), found.url, found.size, found.stamp, kind))
+        listing = _list(given, exclude)
+        usable = [(found, kind) for found in listing.files if (kind := format_of(found.path)) is not None]
+        others = [shown(found.path) for found in listing.files if format_of(found.path) is None]
+        for found, kind in usable:
+            label = _unique(shown(found.path), labels)
+            file = SourceFile(label, found.url, found.size, found.stamp, kind)
+            files.append(file)
+            real = os.path.realpath(file.url) if file.local else file.url
+            if real in known:
+                repeated.append(label)
+            known.add(real)
+        skipped += others
+        runs.update(dict.fromkeys(listing.runs))
+        if not usable and listing.runs:
+            raise InputError(f"{shown(given)} holds no documents: it is a run that has written none (or a model)")
         if not usable:
-            seen = f" ({len(skipped)} of other formats)" if skipped else ""
-            raise InputError(f"no usable file in {given}{seen}: Recension reads {KNOWN}")
-    return tuple(files), tuple(skipped)
+            seen = f" ({len(others)} of other formats)" if others else ""
+            raise InputError(f"no usable file in {shown(given)}{seen}: Recension reads {KNOWN}")
+    return Sources(tuple(files), tuple(skipped), tuple(repeated), tuple(runs))
 
 
 def check_unchanged(files: SourceFile | Iterable[SourceFile]) -> None:
@@ -75,30 +67,23 @@ def check_unchanged(files: SourceFile | Iterable[SourceFile]) -> None:
             size, stamp = _state_now(file)
         except FileNotFoundError:
             raise InputChangedError(
-                f"{file.url} has gone since the run began: put it back, or start over with --fresh"
+                f"{file.where} has gone since the run began: put it back, or start over with --fresh"
             ) from None
-        except OSError as error:
-            raise InputError(f"cannot look at {file.url}: {error.strerror or error}; check it and run again") from error
+        except driver_errors() as error:
+            raise InputError(f"cannot look at {file.where}: {reason_of(error)}; check it and run again") from error
         if (size, stamp) != (file.size, file.stamp):
             what = f"{file.size} bytes then, {size} now" if size != file.size else "modified"
-            raise InputChangedError(f"{file.url} has changed since the run began ({what}): start over with --fresh")
+            raise InputChangedError(f"{file.where} has changed since the run began ({what}): start over with --fresh")
 
 
 def _state_now(file: SourceFile) -> tuple[int, str]:
     if file.local:
         state = Path(file.url).stat()
         return state.st_size, str(state.st_mtime_ns)
-    from fsspec.core import url_to_fs
-
-    system, path = url_to_fs(file.url)
+    system, path = system_of(file.url)
     system.invalidate_cache(path)
     info = system.info(path)
-    return int(info.get("size") or 0), _stamp(info)
-
-
-def _stamp(info: Mapping[str, Any]) -> str:
-    value = next((info[key] for key in _STAMPS if info.get(key) is not None), "")
-    return str(value.timestamp() if isinstance(value, datetime) else value)
+    return int(info.get("size") or 0), stamp_of(info)
 
 
 def _unique(label: str, labels: set[str]) -> str:
@@ -111,33 +96,38 @@ def _unique(label: str, labels: set[str]) -> str:
     return name
 
 
-def _list(given: str, exclude: Path | None) -> list[Found]:
+def _list(given: str, exclude: Path | None) -> Listing:
+    if not given.removeprefix("file://"):
+        raise InputError("an input is empty: is a shell variable unset?")
     if "://" in given and not given.startswith("file://"):
-        return list(_remote(given))
+        return remote_files(given)
     path = Path(given.removeprefix("file://")).expanduser()
     barred = exclude.resolve() if exclude else None
     try:
         if path.is_dir():
-            return [found for found in _folder(path) if not _inside(found.url, barred)]
+            return _without(_folder(path, given), barred)
         if path.exists():
             if _inside(str(path), barred):
-                raise InputError(f"{given} lies in the output folder: choose another -o")
-            return [_named(_local(path, path.name), given)]
-        if _MAGIC.search(given):
-            return [found for found in _glob(path) if not _inside(found.url, barred)]
+                raise InputError(f"{shown(given)} lies in the output folder: choose another -o")
+            return Listing([named(_local(path, path.name), given)], [])
+        if MAGIC.search(given):
+            return _without(_glob(path), barred)
     except PermissionError as error:
-        raise InputError(f"cannot read {error.filename or given}: permission denied; make it readable") from None
-    raise InputError(f"no such file or folder: {given}")
+        name = shown(str(error.filename or given))
+        raise InputError(f"cannot read {name}: permission denied; make it readable") from None
+    raise InputError(f"no such file or folder: {shown(given)}")
+
+
+def _without(listing: Listing, barred: Path | None) -> Listing:
+    """A listing without what lies in the output folder."""
+    if barred is None:
+        return listing
+    files = [found for found in listing.files if not _inside(found.url, barred)]
+    return Listing(files, [run for run in listing.runs if not _inside(run, barred)])
 
 
 def _inside(path: str, folder: Path | None) -> bool:
     return folder is not None and Path(path).resolve().is_relative_to(folder)
-
-
-def _named(found: Found, given: str) -> Found:
-    if format_of(found.path) is None:
-        raise InputError(f"{given} is in no format we know by its name: Recension reads {KNOWN}")
-    return found
 
 
 def _local(path: Path, label: str) -> Found:
@@ -145,10 +135,14 @@ def _local(path: Path, label: str) -> Found:
     return Found(label, str(path.absolute()), state.st_size, str(state.st_mtime_ns))
 
 
-def _folder(root: Path) -> Iterator[Found]:
+def _folder(root: Path, given: str) -> Listing:
     names = sorted(path.relative_to(root).as_posix() for path in _walk(root))
-    for name in chosen_files(names, lambda name: (root / name).read_bytes()):
-        yield _local(root / name, name)
+    chosen = chosen_files(names, lambda name: (root / name).read_bytes())
+    return Listing([_local(root / name, name) for name in chosen.files], _runs(given.removeprefix("file://"), chosen))
+
+
+def _runs(given: str, chosen: Chosen) -> list[str]:
+    return [os.path.join(given, run) if run else given for run in chosen.runs]  # noqa: PTH118 - as it was given
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -170,82 +164,24 @@ def _walk(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def _glob(path: Path) -> Iterator[Found]:
+def _glob(path: Path) -> Listing:
     parts = path.parts
-    first = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
+    first = next(index for index, part in enumerate(parts) if MAGIC.search(part))
     root = Path(*parts[:first]) if first else Path()
-    seen: set[str] = set()
+    found: dict[str, Found] = {}
+    runs: list[str] = []
     matches = sorted(root.glob("/".join(parts[first:]))) if root.is_dir() else []
     recursive = "**" in parts
     for match in matches:
         prefix = match.relative_to(root).as_posix()
         if match.is_dir():
-            below = () if recursive else _folder(match)
-            found = [replace(item, path=f"{prefix}/{item.path}") for item in below]
+            below = Listing([], []) if recursive else _folder(match, str(match))
+            items = [replace(item, path=f"{prefix}/{item.path}") for item in below.files]
+            runs += below.runs
         else:
-            found = [_local(match, name) for name in chosen_files([prefix], None)]
-        for item in found:
-            if item.url not in seen:
-                seen.add(item.url)
-                yield item
-    if not seen:
-        raise InputError(f"nothing matches {path}: check the pattern")
-
-
-def _remote(given: str) -> Iterator[Found]:
-    from fsspec.core import url_to_fs
-
-    try:
-        system, path = url_to_fs(given)
-    except ImportError as error:
-        raise InputError(f"cannot open {given}: {' '.join(str(error).split())}") from None
-    except ValueError as error:
-        raise InputError(f"cannot open {given}: {error}; check the protocol") from None
-    behind = "::" + given.partition("::")[2] if "::" in given else ""
-    protocol = given.partition("://")[0]
-
-    def found(name: str, info: Mapping[str, Any]) -> Found:
-        full = str(info["name"])
-        url = f"{protocol}://{full}{behind}" if behind else str(system.unstrip_protocol(full))
-        return Found(name, url, int(info.get("size") or 0), _stamp(info))
-
-    web = protocol in ("http", "https")  # a question mark begins the query there, and there are no folders
-    magic = None if web else _MAGIC.search(path)
-    last = (path.partition("?")[0] if web else path).rpartition("/")[2]
-    try:
-        if magic is None and (web or format_of(last)) and system.isfile(path):
-            yield _named(found(last, system.info(path)), given)
-            return
-        root, listing = _listing(system, path, magic.start() if magic else None)
-    except PermissionError:
-        raise InputError(f"cannot read {given}: permission denied; check the credentials") from None
-    except FileNotFoundError:
-        raise InputError(f"no such file or folder: {given}") from None
-    except OSError as error:
-        raise InputError(f"cannot list {given}: {error.strerror or error}; check it and run again") from error
-    by_name = {name.removeprefix(root).lstrip("/"): info for name, info in listing.items()}
-    if root == path:  # a file whose name says no format
-        yield _named(found(last, listing[path]), given)
-        return
-
-    def read(name: str) -> bytes:
-        return bytes(system.cat_file(by_name[name]["name"]))
-
-    for name in chosen_files(sorted(by_name), None if magic else read):
-        yield found(name, by_name[name])
-
-
-def _listing(system: Any, path: str, magic: int | None) -> tuple[str, dict[str, Mapping[str, Any]]]:
-    """The files that a path stands for, by their full paths, and what all of these begin with."""
-    if magic is not None:
-        root = path[:magic].rpartition("/")[0] + "/"
-        listing = system.glob(path, detail=True)
-    elif system.isdir(path):
-        root = path.rstrip("/") + "/"
-        listing = system.find(path, detail=True)
-    else:
-        return path, {path: system.info(path)}
-    files = {str(info["name"]): info for info in listing.values() if info.get("type") != "directory"}
-    if not files:
-        raise FileNotFoundError(path)
-    return root, files
+            items = [_local(match, name) for name in chosen_files([prefix], None).files]
+        for item in items:
+            found.setdefault(item.url, item)
+    if not found and not runs:
+        raise InputError(f"nothing matches {shown(str(path))}: check the pattern")
+    return Listing(list(found.values()), runs)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
+from recension.corpus.remote import driver_errors, reason_of, system_of
 from recension.corpus.rows import Fault, SourceFile
 from recension.errors import InputChangedError, InputError
 
@@ -25,16 +26,14 @@ def open_file(file: SourceFile) -> Iterator[IO[bytes]]:
             handle: IO[bytes] = Path(file.url).open("rb")  # noqa: SIM115 - closed below
             system = None
         else:
-            from fsspec.core import url_to_fs
-
-            system, path = url_to_fs(file.url)
+            system, path = system_of(file.url)
             handle = cast("IO[bytes]", system.open(path, "rb"))
     except FileNotFoundError:
-        raise InputChangedError(f"{file.url} has gone since the run began: put it back, or start over") from None
+        raise InputChangedError(f"{file.where} has gone since the run began: put it back, or start over") from None
     except PermissionError:
-        raise InputError(f"cannot read {file.url}: permission denied; make it readable or leave it out") from None
-    except OSError as error:
-        raise InputError(f"cannot open {file.url}: {error.strerror or error}; check it and run again") from error
+        raise InputError(f"cannot read {file.where}: permission denied; make it readable or leave it out") from None
+    except driver_errors() as error:
+        raise InputError(f"cannot open {file.where}: {reason_of(error)}; check it and run again") from error
     with handle:
         yield handle
     del system  # an archive closes its files when it is let go
@@ -68,8 +67,8 @@ class Stream:
                 while chunk := handle.read(CHUNK):
                     digest.update(chunk)
                     yield chunk
-            except OSError as error:
-                raise InputError(f"cannot read {self.file.url}: {error.strerror or error}; run again") from error
+            except driver_errors() as error:
+                raise InputError(f"cannot read {self.file.where}: {reason_of(error)}; run again") from error
         self.digest = digest.hexdigest()
 
     def _gunzip(self, raw: Iterator[bytes]) -> Iterator[bytes]:

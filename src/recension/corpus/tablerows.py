@@ -10,6 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.types as t
 
+from recension.corpus.chats import Turn, context_of, extras_column, messages_of, whole_turns
 from recension.corpus.exchanges import (
     Shaped,
     choose_shape,
@@ -20,10 +21,12 @@ from recension.corpus.exchanges import (
     shape_instruction,
     shape_text,
     sound,
+    with_odd_origin,
 )
-from recension.corpus.jsonrows import context_of
+from recension.corpus.jsonrows import OWN_COLUMNS
 from recension.corpus.plain import plain_values
 from recension.corpus.rows import (
+    CONSUMED,
     HEAD_BYTES,
     INSTRUCTION_KEYS,
     ArrowRow,
@@ -36,6 +39,7 @@ from recension.corpus.rows import (
     Shape,
 )
 from recension.corpus.tables import arrow_bad
+from recension.corpus.tabletexts import id_values, is_chat, text_values, turn_values
 from recension.identity import derived_id, sha256
 
 ORIGIN_TYPE = pa.struct(
@@ -53,14 +57,6 @@ def is_origin(kind: Any) -> bool:
     return names | {"edition"} == wanted
 
 
-def is_chat(kind: Any) -> bool:
-    """Whether a column holds lists of messages."""
-    if not (t.is_list(kind) or t.is_large_list(kind)) or not t.is_struct(kind.value_type):
-        return False
-    turn = kind.value_type
-    return {"role", "content"} <= {turn.field(index).name for index in range(turn.num_fields)}
-
-
 def shapes_in(schema: pa.Schema, reading: Reading) -> tuple[Shape, ...]:
     """The shapes that rows under a schema may have."""
     names = set(schema.names)
@@ -71,7 +67,7 @@ def shapes_in(schema: pa.Schema, reading: Reading) -> tuple[Shape, ...]:
         known.append("chat")
     if {"instruction", "output"} <= names:
         known.append("instruction")
-    return tuple(shape for shape in known if reading.shape in ("auto", "mixed", shape))
+    return tuple(shape for shape in reading.sought if shape in known)
 
 
 def passing_columns(schema: pa.Schema, reading: Reading, shapes: tuple[Shape, ...]) -> tuple[tuple[str, str], ...]:
@@ -103,13 +99,19 @@ def table_records(
         return
     passing = passing_columns(batch.schema, reading, shapes)
     columns = _columns(batch, reading)
+    own = _is_ours(batch.schema, reading)
     for index in range(batch.num_rows):
         here = Place(place.file, place.row + index, place.offset, place.length)
         given = _given_id(columns["id"][index]) if "id" in columns else None
         if isinstance(given, Fault):
             yield arrow_bad(batch.slice(index, 1), given, here, None)
             continue
-        shaped = _shaped({name: values[index] for name, values in columns.items()}, reading, shapes)
+        row = {name: values[index] for name, values in columns.items()}
+        stated = row.pop("origin", None)
+        origin = origin_of(stated)
+        metadata = row.pop("metadata", None)
+        held = metadata.encode("utf-8") if origin and metadata and metadata.startswith("{") else None
+        shaped = _shaped(row, reading, shapes, held)
         if isinstance(shaped, Shaped) and len(shaped.text) > reading.max_row // 4:
             content = shaped.text.encode("utf-8")
             if len(content) > reading.max_row:
@@ -119,13 +121,12 @@ def table_records(
         if isinstance(shaped, Fault):
             yield arrow_bad(batch.slice(index, 1), shaped, here, given)
             continue
-        stated = columns["origin"][index] if "origin" in columns else None
-        origin = origin_of(stated)
-        if origin is None and stated and any(value is not None for value in stated.values()):
-            yield arrow_bad(batch.slice(index, 1), Fault("wrong-type", "the origin is none that we know"), here, given)
-            continue
         document = document_of(shaped, given, (here.file, here.row), origin or reading)
-        yield Record(document, here, ArrowRow(batch, index, passing, shaped.exchange))
+        if origin is None and stated and any(value is not None for value in stated.values()):
+            document = with_odd_origin(document, stated)
+        if held is not None and not (own and _is_rest_null(row, shaped.exchange.shape)):
+            held = None  # it does not hold everything
+        yield Record(document, here, ArrowRow(batch, index, passing, shaped.exchange, held))
 
 
 def _one_by_one(
@@ -152,22 +153,31 @@ def _compacted(row: pa.RecordBatch) -> pa.RecordBatch:
 
 def _columns(batch: pa.RecordBatch, reading: Reading) -> dict[str, list[Any]]:
     """The values of the columns that are read, under fixed names."""
-    names = {"id": reading.id_key, "text": reading.text_key, "messages": "messages", "origin": "origin"}
+    names = {"id": reading.id_key, "text": reading.text_key, **{key: key for key in INSTRUCTION_KEYS}}
     columns: dict[str, list[Any]] = {}
-    for name, source in (names | {key: key for key in INSTRUCTION_KEYS}).items():
-        if source not in batch.schema.names:
-            continue
-        column = batch.column(source)
-        if name == "messages" and not is_chat(column.type):
-            continue
-        if name == "origin" and not is_origin(column.type):
-            continue
-        columns[name] = column.to_pylist() if _is_text(column.type) else plain_values(column)
+    for name, source in names.items():
+        if source in batch.schema.names:
+            column = batch.column(source)
+            columns[name] = id_values(column) if name == "id" else text_values(column, f"'{source}'")
+    for name in ("messages", "origin", "metadata"):
+        column = batch.column(name) if name in batch.schema.names else None
+        if name == "messages" and column is not None and is_chat(column.type):
+            columns[name] = turn_values(column)
+        elif name == "origin" and column is not None and is_origin(column.type):
+            columns[name] = plain_values(column)
+        elif name == "metadata" and column is not None and t.is_string(column.type) and "origin" in columns:
+            columns[name] = column.to_pylist()
     return columns
 
 
-def _is_text(kind: Any) -> bool:
-    return bool(t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind))
+def _is_ours(schema: pa.Schema, reading: Reading) -> bool:
+    """Whether a table has no other columns than those that we write for rows with metadata."""
+    return (reading.id_key, reading.text_key) == ("id", "text") and set(schema.names) <= OWN_COLUMNS | {"id", "origin"}
+
+
+def _is_rest_null(row: dict[str, Any], shape: Shape) -> bool:
+    read = CONSUMED[shape]
+    return all(value is None for name, value in row.items() if name not in read and name != "id")
 
 
 def _given_id(value: Any) -> str | Fault | None:
@@ -177,46 +187,45 @@ def _given_id(value: Any) -> str | Fault | None:
     return Fault("nul", "the id holds a NUL character") if "\0" in name else name
 
 
-def _shaped(row: dict[str, Any], reading: Reading, shapes: tuple[Shape, ...]) -> Shaped | Fault:
-    text = row.pop("text", None)
-    held = {key for key, value in row.items() if value is not None}
-    if text is not None:
-        held.add(reading.text_key)
-    shape = expected(choose_shape(held.__contains__, reading), shapes)
+def _shaped(row: dict[str, Any], reading: Reading, shapes: tuple[Shape, ...], metadata: bytes | None) -> Shaped | Fault:
+    names = {reading.text_key if key == "text" else key: key for key in row if key != "id"}
+    shape = choose_shape(names.__contains__, lambda name: name in names and row[names[name]] is not None, reading)
+    shape = expected(shape, shapes)
     if isinstance(shape, Fault):
         return shape
-    if shape == "text":
-        return shape_text(text) if isinstance(text, str) else _wrong(text, f"'{reading.text_key}'")
     if shape == "chat":
-        return _chat(row["messages"])
-    values = [row.get(key) for key in INSTRUCTION_KEYS]
-    for key, value in zip(INSTRUCTION_KEYS, values, strict=True):
-        if value is not None and not isinstance(value, str):
-            return _wrong(value, f"'{key}'")
-    return shape_instruction(values[0] or "", values[1], values[2] or "")
+        return _chat(row["messages"], metadata)
+    values: list[Any] = [row.get(key) for key in CONSUMED[shape]]
+    fault = next((value for value in values if isinstance(value, Fault)), None)
+    if fault is not None:
+        return fault
+    return shape_text(values[0]) if shape == "text" else shape_instruction(values[0], values[1], values[2] or "")
 
 
-def _chat(turns: list[Any]) -> Shaped | Fault:
-    messages: list[Message] = []
+def _chat(turns: list[dict[str, Any] | None], metadata: bytes | None) -> Shaped | Fault:
     for index, turn in enumerate(turns):
-        if not isinstance(turn, dict):
-            return _wrong(turn, f"messages[{index}]")
-        rest = {key: value for key, value in turn.items() if key not in ("role", "content")}
-        role, content = turn["role"], turn["content"]
-        if not isinstance(role, str):
-            return _wrong(role, f"the role of messages[{index}]")
-        if isinstance(content, str):
-            messages.append(Message(role, content, content, msgspec.json.encode(rest)))
+        if turn is None:
             continue
-        if content is not None:
-            rest = {"content": content, **rest}
-        messages.append(Message(role, None, context_of(content), msgspec.json.encode(rest)))
-    return shape_chat(messages)
+        fault = next((value for value in (turn["role"], turn["content"]) if isinstance(value, Fault)), None)
+        if fault is not None:
+            return Fault(fault.reason, fault.detail.replace("a message", f"messages[{index}]", 1))
+        if not isinstance(turn["role"], str):
+            return Fault("wrong-type", f"the role of messages[{index}] is null or no text, not a string")
+    if metadata is not None:
+        raw: list[Turn | None] = [turn and {key: json_bytes(value) for key, value in turn.items()} for turn in turns]
+        messages = messages_of(whole_turns(raw, metadata))
+        return messages if isinstance(messages, Fault) else shape_chat(messages)
+    return shape_chat([None if turn is None else _message(turn) for turn in turns])
 
 
-def _wrong(value: Any, what: str) -> Fault:
-    names = {bool: "a truth value", int: "a number", float: "a number", list: "a list", dict: "an object"}
-    return Fault("wrong-type", f"{what} is {names.get(type(value), 'null')}, not a string")
+def _message(turn: dict[str, Any]) -> Message:
+    rest = {key: value for key, value in turn.items() if key not in ("role", "content")}
+    role, content = turn["role"], turn["content"]
+    if isinstance(content, str):
+        return Message(role, content, content, json_bytes(rest))
+    if content is not None:
+        rest = {"content": content, **rest}
+    return Message(role, None, context_of(content), json_bytes(rest))
 
 
 def _long(content: bytes, place: Place, given: str | None, reading: Reading) -> BadRow:
@@ -234,13 +243,7 @@ def other_columns(row: ArrowRow, consumed: frozenset[str]) -> dict[str, bytes]:
         for source, _ in row.passing
         if source not in consumed
     }
-    extras = [message.extra for message in row.exchange.messages]
-    if any(extra != b"{}" for extra in extras):
-        name = "messages_extra"
-        while name in others:
-            name += "_"
-        others[name] = b"[" + b",".join(extras) + b"]"
-    return others
+    return others | extras_column(row.exchange.messages, others)
 
 
 def json_bytes(value: Any) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -35,9 +36,17 @@ def read_schema(file: SourceFile) -> pa.Schema:
     with opened(file) as source:
         if file.format == "parquet":
             with closing(pq.ParquetFile(source)) as table:
-                return table.schema_arrow
+                return _with_names(table.schema_arrow)
         with _arrow_reader(source) as reader:
-            return reader.schema
+            return _with_names(reader.schema)
+
+
+def _with_names(schema: Any) -> Any:
+    """The schema, unless a name stands for two columns."""
+    twice = [name for index, name in enumerate(schema.names) if name in schema.names[:index]]
+    if twice:
+        raise pa.ArrowInvalid(f"two columns are named '{twice[0]}': rename one of them")
+    return schema
 
 
 def groups_of(file: SourceFile) -> Iterator[Group]:
@@ -45,12 +54,14 @@ def groups_of(file: SourceFile) -> Iterator[Group]:
     with opened(file) as source:
         if file.format == "parquet":
             with closing(pq.ParquetFile(source)) as table:
+                _with_names(table.schema_arrow)
                 metadata = table.metadata
             for index in range(metadata.num_row_groups):
                 group = metadata.row_group(index)
                 yield Group(group.num_rows, group.total_byte_size)
             return
         with _arrow_reader(source) as reader:
+            _with_names(reader.schema)
             for batch in _arrow_batches(reader, 0):
                 yield Group(batch.num_rows, batch.nbytes)
 
@@ -118,7 +129,7 @@ def _parquet_batches(
                     break
                 except UNREADABLE as caught:
                     if is_system_error(caught):
-                        raise InputError(f"cannot read {part.file.url}: {_one_line(caught)}; run again") from caught
+                        raise InputError(f"cannot read {part.file.where}: {_one_line(caught)}; run again") from caught
                     error = caught
             if error is not None:
                 yield _lost_rows(part, metadata, (row + given, row + metadata.num_rows - 1), error)
@@ -183,7 +194,8 @@ def opened(file: SourceFile) -> Iterator[Any]:
     with open_file(file) as handle:
         if file.local:
             handle.close()
-            with pa.memory_map(file.url) if file.format == "arrow" and file.size else pa.OSFile(file.url) as source:
+            path = os.fsencode(file.url)  # a name need not be text
+            with pa.memory_map(path) if file.format == "arrow" and file.size else pa.OSFile(path) as source:
                 yield source
         else:
             yield pa.PythonFile(handle, "r")

@@ -72,7 +72,7 @@ class LocalEngine:
         ended = False
         try:
             for item in items:
-                pending.add(pool.submit(_work, item))
+                pending.add(_submit(pool, item))
                 while len(pending) >= 2 * self.workers:
                     yield from _finished(pending)
             while pending:
@@ -88,6 +88,15 @@ class LocalEngine:
             if not ended:
                 _stop(pool, pending)
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(pool: ProcessPoolExecutor, item: Any) -> Future[Any]:
+    """Submitting may start a process; it inherits that Ctrl-C is held back, also before it can say so itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_work, item)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _finished(pending: set[Future[Result]]) -> Iterator[Result]:

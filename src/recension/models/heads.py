@@ -85,7 +85,8 @@ class Scorer:
         import torch
 
         count = targets.shape[0]
-        step = max(1, (CUDA_CHUNK if hidden.device.type == "cuda" else CPU_CHUNK) // self.head.vocabulary)
+        room = (CUDA_CHUNK if hidden.device.type == "cuda" else CPU_CHUNK) // self.head.vocabulary
+        step = 1 << max(room.bit_length() - 1, 4)
         logprobs = torch.empty(count, dtype=torch.float32, device=hidden.device)
         flagged, rivals, rival_logprobs = [], [], []
         for start in range(0, count, step):

@@ -34,11 +34,21 @@ def lay_out(weight: torch.Tensor) -> Any:
     return laid if bool(error <= PRECISION * expected.abs().max().clamp(min=1e-30)) else None
 
 
+def fitting(rows: int) -> int:
+    """The next of a few sizes: oneDNN compiles and keeps a megabyte of code for every new number of rows."""
+    return max(16, 1 << (rows - 1).bit_length()) if rows <= 256 else -(-rows // 256) * 256
+
+
 def linear(rows: torch.Tensor, laid: Any, bias: torch.Tensor | None) -> torch.Tensor:
     import torch
 
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, laid, bias, "none", [], "")
-    return product
+    flat = rows.reshape(-1, rows.shape[-1])
+    count = flat.shape[0]
+    if count == 0:
+        return rows.new_empty((*rows.shape[:-1], laid.shape[0]))
+    flat = torch.nn.functional.pad(flat, (0, 0, 0, fitting(count) - count))
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(flat, laid, bias, "none", [], "")
+    return product[:count].view(*rows.shape[:-1], product.shape[-1])
 
 
 def replace_linears(network: Any) -> bool:

@@ -54,7 +54,7 @@ class TransformersPrior:
         bos = int(parts.bos is not None)
         lengths = [piece.window.stop - piece.window.start + bos for piece in pieces]
         scored: list[Rows | None] = [None] * len(pieces)
-        for pack in packs(lengths, parts.batch_tokens):
+        for pack in packs(lengths, parts.batch_tokens, mixed=parts.body.layout == "packed"):
             members = [pieces[i] for i in pack]
             for i, rows in zip(pack, self._score_pack(members, encoded, ask), strict=True):
                 scored[i] = rows

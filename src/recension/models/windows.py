@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -40,17 +41,24 @@ def windows(length: int, context: int, bos: bool) -> list[Window]:
     return cut
 
 
-def packs(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Group windows, longest first, into packs of at most `budget` tokens; a longer one goes alone.
+def packs(lengths: Sequence[int], budget: int, mixed: bool) -> list[list[int]]:
+    """Group windows into packs of at most `budget` tokens; a longer one goes alone.
 
-    The plan depends on the lengths alone, so the same texts always make the same packs.
+    Where a pack may be `mixed`, each window goes, longest first, where it leaves least room; else windows of one length
+    stay together. The plan depends on the lengths alone, so the same texts always make the same packs.
     """
     plan: list[list[int]] = []
-    filled = 0
+    rooms: list[tuple[int, int]] = []  # (room, pack), by room
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if not plan or filled + lengths[i] > budget:
+        best = bisect_left(rooms, (lengths[i], 0)) if mixed else len(rooms) - 1
+        if 0 <= best < len(rooms) and rooms[best][0] >= lengths[i]:
+            room, pack = rooms.pop(best)
+        else:
+            room, pack = budget, len(plan)
             plan.append([])
-            filled = 0
-        plan[-1].append(i)
-        filled += lengths[i]
+        plan[pack].append(i)
+        if mixed:
+            insort(rooms, (room - lengths[i], pack))
+        else:
+            rooms = [(room - lengths[i], pack)]
     return plan

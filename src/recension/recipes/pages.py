@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import yaml
 
 from recension import __version__
-from recension.corpus import DROPPED_SCHEMA, SourceFile
+from recension.corpus import DROPPED_SCHEMA, Corpus, SourceFile
 from recension.document import JSON
+from recension.errors import InputError
 from recension.report import Card, CardPart, dataset_card
 from recension.run.execute import totals
 from recension.run.manifest import Manifest, Run
+from recension.run.progress import Observer
 from recension.run.receipts import receipts
+
+SKIPPED_SHOWN = 5
 
 
 def identity_of(file: SourceFile) -> JSON:
     """What of an input file goes into a key: not where it is, but what it is called and which version it is."""
     return {"label": file.label, "size": file.size, "stamp": file.stamp, "format": file.format}
+
+
+def as_inputs(inputs: str | Path | Sequence[str | Path]) -> list[str]:
+    """One input or several, as words."""
+    return [str(inputs)] if isinstance(inputs, str | Path) else [str(item) for item in inputs]
+
+
+def tell_skipped(corpus: Corpus, observer: Observer) -> None:
+    """Files of a folder that are in no format that is read."""
+    for name in corpus.skipped[:SKIPPED_SHOWN]:
+        observer.note(f"skipped {name}: not a format that is read")
+    if len(corpus.skipped) > SKIPPED_SHOWN:
+        observer.note(f"skipped {len(corpus.skipped) - SKIPPED_SHOWN:,} more files of such formats")
+
+
+def check_some(out: Path) -> None:
+    """A run in which no row could be used is an error, though every row is accounted for."""
+    sums = totals(out)
+    if sums.rows and not sums.written:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sums.dropped.items())
+        raise InputError(
+            f"none of the {sums.rows:,} rows could be used ({reasons}): see {out / 'dropped'}; is --text-key right?"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,18 +24,19 @@ from recension.corpus import (
 from recension.document import JSON, Document, Kind, Origin
 from recension.engines.local import LocalEngine, available_cores
 from recension.errors import UsageError, VerificationError
-from recension.recipes.edit.task import rounds
+from recension.recipes.edit.task import rounds, share_of
 from recension.recipes.pages import Story, identity_of, plain_pages
-from recension.recipes.restoring import EditedRun, LogReader, edited_run, texts_by_generation
-from recension.recipes.settings import Effort, setting
+from recension.recipes.restoring import EditedRun, Logs, edited_run, texts_by_generation, unreadable
+from recension.recipes.settings import Effort, check_types, setting
 from recension.run.execute import Bounds, Totals, execute, seal, totals
+from recension.run.folder import output_path
 from recension.run.manifest import Manifest, open_run
-from recension.run.progress import Observer, Silent
+from recension.run.progress import Observer, Pulse, Silent
 from recension.run.receipts import Receipt
 from recension.run.shards import ShardPlan, ShardWriter
 
 RECIPE_VERSION = 1
-PIECE_BYTES = 16 << 20
+PIECE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,9 @@ class RevertSpec:
         "parquet", "How documents are written.", ("parquet", "jsonl", "jsonl.gz", "jsonl.zst"), group="Output"
     )
 
+    def __post_init__(self) -> None:
+        check_types(self)
+
 
 def revert(
     edited: str | Path,
@@ -57,12 +61,12 @@ def revert(
     fresh: bool = False,
 ) -> Totals:
     """Write the documents of `edited` as they were at generation `spec.to`."""
-    spec, effort, observer, out = spec or RevertSpec(), effort or Effort(), observer or Silent(), Path(out)
+    spec, effort, observer, out = spec or RevertSpec(), effort or Effort(), observer or Silent(), output_path(out)
     source = edited_run(Path(edited))
     if not 0 <= spec.to <= source.generations:
         raise UsageError(f"--to {spec.to}: {edited} has the generations 0 (the original) to {source.generations}")
-    corpus = open_corpus([str(edited)], Reading(shape="mixed" if _mixed(source) else "auto"), exclude=out)
-    with open_run(out, _manifest(source, spec, corpus), fresh) as run:
+    corpus = open_corpus([str(edited)], source.reading, exclude=out)
+    with open_run(out, _manifest(source, spec, corpus), fresh, [source.out]) as run:
         task = RevertTask(
             ShardPlan.of(run, spec.format, {"data": corpus.layout.schema}),
             corpus.reading,
@@ -79,14 +83,9 @@ def revert(
     return sums
 
 
-def _mixed(source: EditedRun) -> bool:
-    spec: Any = source.manifest.identity["spec"]
-    return bool(spec["shape"] == "mixed")
-
-
 def _story(source: EditedRun, spec: RevertSpec) -> str:
     what = "the original texts" if spec.to == 0 else f"the texts of generation {spec.to}"
-    return f"Restored with `recension revert`: {what} of run {source.manifest.key[:12]}."
+    return f"Restored with `recension revert`: {what} of run {source.manifest.name}."
 
 
 def _manifest(source: EditedRun, spec: RevertSpec, corpus: Corpus) -> Manifest:
@@ -115,29 +114,29 @@ class RevertTask:
     to: int
 
     def __call__(self, piece: Piece) -> Receipt:
+        pulse = Pulse(self.plan.out, piece.index)
         with ShardWriter(self.plan, piece.index) as shard:
-            logs: dict[str, LogReader] = {}
+            logs = Logs(self.source.out)
             for batch in rounds(read_piece(piece, self.reading, self.layout)):
                 rows = list(self._restore(batch, shard, logs))
                 if rows:
                     shard.write(self.layout.batch(rows))
-            return shard.commit({}, tuple(f.label for f in piece.files), piece.rows_cap)
+                pulse.add(len(rows), 0, len(batch) - len(rows), share_of(piece, batch))
+            receipt = shard.commit({}, tuple(f.label for f in piece.files), piece.rows_cap)
+        pulse.end()
+        return receipt
 
-    def _restore(
-        self, batch: list[Record | BadRow], shard: ShardWriter, logs: dict[str, LogReader]
-    ) -> Iterator[OutRow]:
+    def _restore(self, batch: list[Record | BadRow], shard: ShardWriter, logs: Logs) -> Iterator[OutRow]:
         for item in batch:
-            shard.row(1)
             if isinstance(item, BadRow):
-                shard.drop(item)
-                continue
-            name, row = Path(item.place.file).name, item.place.row - 1
-            edition = row % self.source.editions + 1
+                raise unreadable(item)
+            shard.row(1)
+            log = logs.of(item)
+            edition = (item.place.row - 1) % self.source.editions + 1
             if edition > 1 and self.to == 0:
                 why = "another edition of the same original, which is written once"
                 shard.drop(set_aside(item, "other-edition", why))
                 continue
-            log = logs.setdefault(name, LogReader(self.source.out, name)).of(row)
             texts = {f.path: self._text(item, f.path, log) for f in item.document.fields}
             yield OutRow(item, self._document(item.document), texts, edition)
 

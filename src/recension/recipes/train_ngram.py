@@ -14,10 +14,11 @@ from recension.corpus import BadRow, Corpus, Reading, check_unchanged, open_corp
 from recension.document import JSON
 from recension.errors import ModelError, TooManyDroppedError, UsageError
 from recension.models.ngram import NgramSettings, NgramSummary, train
-from recension.recipes.pages import identity_of
-from recension.recipes.settings import Effort, setting
+from recension.recipes.pages import as_inputs, identity_of, tell_skipped
+from recension.recipes.settings import check_types, setting
 from recension.run import folder
 from recension.run.execute import seal
+from recension.run.folder import output_path
 from recension.run.manifest import Manifest, Run, open_run
 from recension.run.progress import Observer, Progress, Silent
 from recension.run.receipts import read_seal
@@ -35,6 +36,7 @@ class NgramSpec:
 
     order: int = setting(5, "The longest n-gram.", metavar="N", group="Model")
     vocabulary: int = setting(8192, "Tokens of the byte-level BPE that is fitted first.", metavar="N", group="Model")
+    limit: int | None = setting(None, "Fit on the first N input rows only.", metavar="N", group="Model")
     min_count: int = setting(
         1, "Leave out n-grams of order 3 and up that occur less often.", metavar="N", group="Model"
     )
@@ -53,37 +55,57 @@ class NgramSpec:
     )
     max_row: int = setting(64 << 20, "Rows of more bytes are set aside unread.", metavar="BYTES", group="Input")
 
+    def __post_init__(self) -> None:
+        check_types(self)
+        if not 2 <= self.order <= 16:
+            raise UsageError(f"--order lies between 2 and 16, not {self.order}")
+        if not 256 <= self.vocabulary <= 1 << 24:
+            raise UsageError(f"--vocabulary lies between 256 (every byte) and 16777216, not {self.vocabulary}")
+        if self.min_count < 1 or (self.limit is not None and self.limit < 1):
+            raise UsageError("--min-count and --limit are 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class NgramEffort:
+    """How the fitting is carried out."""
+
+    max_dropped: float | None = setting(
+        None, "Fail when more than this share of the rows had to be set aside.", metavar="SHARE", group="Effort"
+    )
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
 
 def train_ngram(
-    inputs: Sequence[str | Path],
+    inputs: str | Path | Sequence[str | Path],
     out: str | Path,
     spec: NgramSpec | None = None,
-    effort: Effort | None = None,
+    effort: NgramEffort | None = None,
     observer: Observer | None = None,
     fresh: bool = False,
 ) -> NgramSummary:
     """Fit a model and write it to `out/model`; `ngram:OUT` names it from then on. A finished one is read back."""
-    spec, effort, observer, out = spec or NgramSpec(), effort or Effort(), observer or Silent(), Path(out)
+    spec, effort, observer, out = spec or NgramSpec(), effort or NgramEffort(), observer or Silent(), output_path(out)
     if spec.tokenizer is not None and not Path(spec.tokenizer).is_file():
         raise UsageError(f"--tokenizer {spec.tokenizer}: no such file")
     reading = Reading(spec.text_key, spec.id_key, spec.shape, spec.text_unit, spec.max_row)
-    corpus = open_corpus([str(i) for i in inputs], reading, exclude=out)
-    for name in corpus.skipped:
-        observer.note(f"skipped {name}: not a format that is read")
-    with open_run(out, _manifest(spec, corpus, effort, [str(i) for i in inputs]), fresh) as run:
+    corpus = open_corpus(as_inputs(inputs), reading, exclude=out)
+    tell_skipped(corpus, observer)
+    needed = [Path(spec.tokenizer)] if spec.tokenizer is not None else []
+    with open_run(out, _manifest(spec, corpus, as_inputs(inputs)), fresh, needed) as run:
         sealed = read_seal(run.out)
         if sealed is None or sealed.key != run.key or not (run.out / SUMMARY).is_file():
             _fit(run, spec, corpus, effort, observer)
         return msgspec.json.decode((run.out / SUMMARY).read_bytes(), type=NgramSummary)
 
 
-def _manifest(spec: NgramSpec, corpus: Corpus, effort: Effort, given: list[str]) -> Manifest:
+def _manifest(spec: NgramSpec, corpus: Corpus, given: list[str]) -> Manifest:
     settings: dict[str, JSON] = asdict(spec)
     if spec.tokenizer is not None:
         settings["tokenizer"] = file_sha256(Path(spec.tokenizer))
-    # A model of a part of the corpus is another model: here the limit changes the answer.
     identity: dict[str, JSON] = {
-        "spec": {**settings, "limit": effort.limit},
+        "spec": settings,
         "inputs": [identity_of(file) for file in corpus.files],
     }
     facts: dict[str, JSON] = {
@@ -96,11 +118,11 @@ def _manifest(spec: NgramSpec, corpus: Corpus, effort: Effort, given: list[str])
     return Manifest("train-ngram", RECIPE_VERSION, identity, facts)
 
 
-def _fit(run: Run, spec: NgramSpec, corpus: Corpus, effort: Effort, observer: Observer) -> None:
+def _fit(run: Run, spec: NgramSpec, corpus: Corpus, effort: NgramEffort, observer: Observer) -> None:
     settings = NgramSettings(spec.order, spec.vocabulary, spec.min_count, tokenizer=spec.tokenizer)
     made = run.out / folder.SCRATCH / "model"
     with ShardWriter(ShardPlan.of(run, "parquet", {}), 0) as shard:
-        texts = _texts(corpus, effort, shard)
+        texts = _texts(corpus, spec.limit, shard)
 
         def tick(stage: str, done: int) -> None:
             observer.update(
@@ -125,12 +147,12 @@ def _fit(run: Run, spec: NgramSpec, corpus: Corpus, effort: Effort, observer: Ob
         shard.commit({"tokens": summary.tokens, "documents": summary.documents})
     report = msgspec.json.format(msgspec.json.encode(summary), indent=1)
     model = {f"model/{p.name}": file_sha256(p) for p in sorted((run.out / "model").iterdir())}
-    seal(run, corpus.digests, {SUMMARY: report}, effort.limit, model)
+    seal(run, corpus.digests, {SUMMARY: report}, spec.limit, model)
 
 
-def _texts(corpus: Corpus, effort: Effort, shard: ShardWriter) -> Iterator[str]:
+def _texts(corpus: Corpus, limit: int | None, shard: ShardWriter) -> Iterator[str]:
     """The text of every row; what cannot be read goes to the shard."""
-    for piece in corpus.pieces(PIECE_BYTES, effort.limit):
+    for piece in corpus.pieces(PIECE_BYTES, limit):
         for row in read_piece(piece, corpus.reading, corpus.layout):
             shard.row(1)
             if isinstance(row, BadRow):

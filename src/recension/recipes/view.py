@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from recension.corpus import Reading, Record, open_corpus, read_piece
-from recension.errors import UsageError, VerificationError
+from recension.corpus import BadRow, Record, open_corpus, read_piece
+from recension.errors import OutputError, UsageError, VerificationError
 from recension.recipes.edit.outcome import report
-from recension.recipes.restoring import EditedRun, Log, LogReader, edited_run, texts_by_generation
-from recension.recipes.settings import setting
+from recension.recipes.restoring import EditedRun, Log, Logs, edited_run, shard_logs, texts_by_generation, unreadable
+from recension.recipes.settings import check_types, setting
 from recension.report import Mark, ViewedDocument, ViewedText, write_view
 from recension.run import folder
+from recension.run.receipts import receipts
 
-PIECE_BYTES = 16 << 20
+PIECE_BYTES = 4 << 20
+OURS = b'<meta name="generator" content="recension">'
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,9 @@ class ViewSpec:
 
     max_edits: int = setting(10_000, "Show documents until so many edits are on the page.", metavar="N", group="Page")
     unchanged: bool = setting(False, "Show documents without an edit too.", group="Page")
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ def view(edited: str | Path, page: str | Path | None = None, spec: ViewSpec | No
         raise UsageError("--max-edits is 1 or more")
     source = edited_run(Path(edited))
     target = Path(page) if page is not None else source.out / "view.html"
+    _check_target(target)
     shown = _Shown()
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     with folder.writing(target):
@@ -53,34 +59,53 @@ def view(edited: str | Path, page: str | Path | None = None, spec: ViewSpec | No
             beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)
-    return Viewed(target, shown.documents, shown.edits, shown.left_out)
+    return Viewed(target, shown.documents, shown.edits, _edited_documents(source) - shown.edited)
 
 
 class _Shown:
     """Counts what is shown while it streams by."""
 
     def __init__(self) -> None:
-        self.documents = self.edits = self.left_out = 0
+        self.documents = self.edited = self.edits = 0
+
+
+def _check_target(target: Path) -> None:
+    """A page may replace a page of ours and nothing else."""
+    folder.output_path(target)
+    with folder.writing(target):
+        if target.is_dir():
+            raise OutputError(f"{target} is a folder: -o names the page to write")
+        if target.exists():
+            with target.open("rb") as file:
+                if OURS not in file.read(4_096):
+                    raise OutputError(f"{target} exists and is no page of ours: choose another -o, or remove it first")
+    run = target.absolute().parent
+    if run.name in folder.PARTS and folder.is_run(run.parent):
+        raise OutputError(f"{target} lies among the files of a run: choose another -o")
 
 
 def _documents(source: EditedRun, spec: ViewSpec, shown: _Shown) -> Iterator[ViewedDocument]:
-    corpus = open_corpus([str(source.out)], Reading())
-    logs: dict[str, LogReader] = {}
+    corpus = open_corpus([str(source.out)], source.reading)
+    logs = Logs(source.out)
     for piece in corpus.pieces(PIECE_BYTES):
         for row in read_piece(piece, corpus.reading, corpus.layout):
-            if not isinstance(row, Record):
-                continue
-            name = Path(row.place.file).name
-            log = logs.setdefault(name, LogReader(source.out, name)).of(row.place.row - 1)
+            if isinstance(row, BadRow):
+                raise unreadable(row)
+            log = logs.of(row)
             edits = sum(len(changes) for changes in log.values())
             if not edits and not spec.unchanged:
                 continue
             if shown.edits and shown.edits + edits > spec.max_edits:
-                shown.left_out += 1
-                continue
+                return
             shown.documents += 1
+            shown.edited += bool(edits)
             shown.edits += edits
             yield _viewed(row, log, source)
+
+
+def _edited_documents(source: EditedRun) -> int:
+    """How many documents of a run have edits, from its log alone."""
+    return sum(1 for receipt in receipts(source.out) for _ in shard_logs(source.out, receipt))
 
 
 def _viewed(row: Record, log: Log, source: EditedRun) -> ViewedDocument:

@@ -15,7 +15,7 @@ from recension.ports import Engine
 from recension.run import folder
 from recension.run.manifest import Run
 from recension.run.progress import INTERVAL, Observer, Progress, read_pulses
-from recension.run.receipts import Receipt, Seal, add_counts, digest_of_receipts, receipts, write_seal
+from recension.run.receipts import Receipt, Seal, add_counts, break_seal, digest_of_receipts, receipts, write_seal
 
 if TYPE_CHECKING:
     from recension.corpus import Corpus, Piece
@@ -83,6 +83,7 @@ def execute(
                 tally.resumed += receipt.written
                 done_weight += piece.size
             else:
+                break_seal(run.out)
                 yield piece
 
     def fraction(shares: float, rows: int) -> float | None:

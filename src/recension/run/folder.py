@@ -108,11 +108,24 @@ def is_run(out: Path) -> bool:
     return (out / MANIFEST).is_file()
 
 
+def output_path(out: str | Path) -> Path:
+    """Where to write; a place that cannot hold a run is refused."""
+    if not str(out):
+        raise OutputError("-o is empty (is a shell variable unset?): name the folder to write")
+    if "://" in str(out):
+        raise OutputError(
+            f"-o {out}: a run folder is local, for its lock; write it here and copy it there when it is done"
+        )
+    return Path(out)
+
+
 def check_ours(out: Path) -> None:
     """Refuse a place that holds something else: nothing of a user's is ever overwritten."""
-    if out.exists() and not out.is_dir():
+    with writing(out):
+        there, directory = out.exists(), out.is_dir()
+    if there and not directory:
         raise OutputError(f"{out} is a file; -o names a folder")
-    if out.is_dir() and not is_run(out):
+    if directory and not is_run(out):
         foreign = sorted(p.name for p in out.iterdir() if p.name not in (LOCK, WORKERS, SCRATCH))
         if foreign:
             raise OutputError(f"{out} holds other files ({foreign[0]}) and no Recension run: choose an empty folder")

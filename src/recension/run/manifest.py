@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recension.document import JSON
-from recension.errors import ManifestMismatchError, OutputError
+from recension.errors import ManifestMismatchError, OutputError, RecensionError
 from recension.identity import fingerprint
 from recension.run import folder
 from recension.run.receipts import Receipt, read_receipt
@@ -35,6 +35,14 @@ class Manifest:
     def key(self) -> str:
         return fingerprint([self.recipe, self.recipe_version, self.identity])
 
+    @property
+    def name(self) -> str:
+        """The key but for the time stamps of the inputs, in short: it stands in the documents, and a copy of a corpus
+        is to give the same bytes."""
+        inputs: Any = self.identity.get("inputs", [])
+        unstamped = [{k: v for k, v in entry.items() if k != "stamp"} for entry in inputs]
+        return fingerprint([self.recipe, self.recipe_version, {**self.identity, "inputs": unstamped}])[:12]
+
     def to_json(self) -> dict[str, Any]:
         return {
             "recipe": self.recipe,
@@ -55,7 +63,7 @@ def read_manifest(out: Path) -> Manifest:
         recorded = raw["key"]
     except FileNotFoundError:
         raise OutputError(f"{out} is no Recension run: it has no {folder.MANIFEST}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutputError(f"{path} cannot be read ({error}): the folder was damaged; start over with --fresh") from None
     if manifest.key != recorded:
         raise OutputError(f"{path} does not match its own key: it was changed by hand; start over with --fresh")
@@ -78,7 +86,7 @@ class Run:
     @property
     def name(self) -> str:
         """How documents of this run refer to it."""
-        return self.manifest.key[:12]
+        return self.manifest.name
 
     def decide(self, name: str, value: JSON) -> None:
         """Record what a pass found; it is part of the key of every shard from now on."""
@@ -111,13 +119,18 @@ def shard_key(manifest: Manifest) -> str:
 
 
 @contextmanager
-def open_run(out: Path, manifest: Manifest, fresh: bool = False) -> Iterator[Run]:
-    """Create a run, or go on with the same one; another one is refused with the difference shown."""
+def open_run(out: Path, manifest: Manifest, fresh: bool = False, needed: Sequence[Path] = ()) -> Iterator[Run]:
+    """Create a run, or go on with the same one; another one is refused with the difference shown.
+
+    `fresh` throws away what the folder holds, unless that is of another verb or holds something `needed` for this run.
+    """
     folder.check_ours(out)
     with folder.locked(out) as holder:
         if fresh and folder.is_run(out):
+            _check_fresh(out, manifest, needed)
             folder.clear(out)
         run = Run(out, manifest, holder)
+        begun = not folder.is_run(out)
         if folder.is_run(out):
             existing = read_manifest(out)
             if existing.key != manifest.key:
@@ -129,7 +142,32 @@ def open_run(out: Path, manifest: Manifest, fresh: bool = False) -> Iterator[Run
         else:
             run._write()
         folder.clear_scratch(out)
-        yield run
+        try:
+            yield run
+        except RecensionError:
+            if begun and not any((out / name).is_dir() for name in folder.PARTS):
+                folder.clear(out)  # it failed before it did anything: the folder is free again
+            raise
+
+
+def _check_fresh(out: Path, manifest: Manifest, needed: Sequence[Path]) -> None:
+    existing = read_recipe(out)
+    if existing != manifest.recipe:
+        raise OutputError(
+            f"{out} holds a run of {existing}, not of {manifest.recipe}: choose another -o, or remove it first"
+        )
+    for path in needed:
+        if path.resolve().is_relative_to(out.resolve()):
+            raise OutputError(f"--fresh would remove {path}, which this run needs: choose another -o")
+
+
+def read_recipe(out: Path) -> str:
+    """The verb that wrote a folder, even where its manifest is damaged."""
+    try:
+        recipe = json.loads((out / folder.MANIFEST).read_bytes())["recipe"]
+    except (ValueError, KeyError, TypeError):
+        raise OutputError(f"{out / folder.MANIFEST} cannot be read: remove {out} yourself to start over") from None
+    return str(recipe)
 
 
 def differences(old: Manifest, new: Manifest) -> list[str]:

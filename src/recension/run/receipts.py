@@ -104,6 +104,11 @@ def read_seal(out: Path) -> Seal | None:
         return None
 
 
+def break_seal(out: Path) -> None:
+    """A run that goes on is not finished: from here on a seal that does not fit means damage."""
+    (out / FOLDER / SEAL).unlink(missing_ok=True)
+
+
 def digest_of_receipts(out: Path, indices: Sequence[int]) -> str:
     digest = hashlib.sha256()
     for index in indices:

@@ -13,7 +13,7 @@ from recension.corpus import read_table_rows
 from recension.errors import OutputError
 from recension.run.manifest import Manifest, read_manifest, shard_key
 from recension.run.passes import PassReceipt
-from recension.run.receipts import FileEntry, Receipt, digest_of_receipts, read_receipt, read_seal
+from recension.run.receipts import SEAL, FileEntry, Receipt, Seal, digest_of_receipts, read_receipt, read_seal
 
 SHARD_PARTS = ("data", "dropped", "edits")
 
@@ -46,15 +46,21 @@ def verify(out: str | Path) -> Verification:
     found = [(index, read_receipt(out, index)) for index in indices]
     receipts = [receipt for _, receipt in found if receipt is not None]
     problems = [f"receipts/{index:05d}.json is damaged" for index, receipt in found if receipt is None]
-    if indices != list(range(len(indices))):
-        missing = sorted(set(range(max(indices) + 1)) - set(indices))
-        problems.append(f"shards without a receipt: {_few(missing)}")
     key = shard_key(manifest)
     for receipt in receipts:
         problems += _check_receipt(out, receipt, key)
-    problems += _check_strays(out, receipts)
-    problems += _check_passes(out)
-    complete, sealing = _check_seal(out, receipts, key)
+    problems += _check_passes(out, manifest)
+    seal = read_seal(out)
+    complete = seal is not None
+    if seal is not None:
+        # An unfinished run has gaps, and shards that are written and not yet receipted; a finished one has neither.
+        missing = sorted(set(range(seal.shards)) - set(indices))
+        if missing:
+            problems.append(f"shards without a receipt: {_few(missing)}")
+        problems += _check_strays(out, receipts)
+        problems += _check_seal(out, seal, receipts, key)
+    elif (out / "receipts" / SEAL).exists():
+        problems.append("receipts/seal.json is damaged")
     return Verification(
         out=out,
         recipe=manifest.recipe,
@@ -64,7 +70,7 @@ def verify(out: str | Path) -> Verification:
         written=sum(r.written + r.used for r in receipts),
         dropped=sum(sum(r.dropped.values()) for r in receipts),
         complete=complete,
-        problems=(*problems, *sealing),
+        problems=tuple(problems),
         notes=tuple(_changed_inputs(manifest)),
     )
 
@@ -122,7 +128,7 @@ def _check_strays(out: Path, receipts: Sequence[Receipt]) -> Iterator[str]:
                 yield f"{part}/{path.name} has no receipt"
 
 
-def _check_passes(out: Path) -> Iterator[str]:
+def _check_passes(out: Path, manifest: Manifest) -> Iterator[str]:
     for receipt_path in sorted((out / "passes").glob("*/*.json")):
         path = receipt_path.with_suffix("")
         label = path.relative_to(out)
@@ -133,28 +139,25 @@ def _check_passes(out: Path) -> Iterator[str]:
             continue
         if not path.is_file() or file_sha256(path) != receipt.sha256:
             yield f"{label} is not what the pass wrote"
+    for name, decided in manifest.decided.items():
+        if isinstance(decided, dict) and "pass" in decided:
+            path = out / "passes" / str(decided["pass"]) / "result"
+            if not path.is_file() or file_sha256(path) != decided["sha256"]:
+                yield f"passes/{decided['pass']}/result is not what '{name}' was decided on"
 
 
-def _check_seal(out: Path, receipts: Sequence[Receipt], key: str) -> tuple[bool, list[str]]:
-    seal = read_seal(out)
-    if seal is None:
-        return False, []
-    problems: list[str] = []
-    current = seal.key == key and seal.shards == len(receipts)
-    if current:
-        try:
-            current = digest_of_receipts(out, [r.index for r in receipts]) == seal.receipts
-        except FileNotFoundError:
-            current = False
-    if not current:
-        return False, problems
+def _check_seal(out: Path, seal: Seal, receipts: Sequence[Receipt], key: str) -> Iterator[str]:
+    sums = (sum(r.rows for r in receipts), sum(r.units for r in receipts), sum(r.written + r.used for r in receipts))
+    if seal.key != key or (seal.rows, seal.units, seal.written) != sums:
+        yield "receipts/seal.json does not fit the receipts"
+    elif digest_of_receipts(out, [r.index for r in receipts]) != seal.receipts:
+        yield "a receipt was changed after the run was sealed"
     for name, digest in seal.files.items():
         path = out / name
         if not path.is_file():
-            problems.append(f"{name} is missing")
+            yield f"{name} is missing"
         elif file_sha256(path) != digest:
-            problems.append(f"{name} was changed after it was written")
-    return True, problems
+            yield f"{name} was changed after it was written"
 
 
 def _changed_inputs(manifest: Manifest) -> Iterator[str]:

@@ -32,12 +32,12 @@ from recension.recipes.edit.budget import (
 )
 from recension.recipes.edit.spec import EditSpec, Resolved, resolve
 from recension.recipes.edit.task import EDITS_SCHEMA, EditTask
-from recension.recipes.pages import identity_of
+from recension.recipes.pages import as_inputs, check_some, identity_of, tell_skipped
 from recension.recipes.priors import forget, load
 from recension.recipes.settings import Effort
 from recension.report import EditReport
 from recension.run.execute import Bounds, execute, seal
-from recension.run.folder import clear
+from recension.run.folder import clear, output_path
 from recension.run.manifest import Manifest, Run, open_run
 from recension.run.passes import run_pass
 from recension.run.progress import Observer, Progress, Silent
@@ -81,7 +81,7 @@ class _Job:
 
 
 def edit(
-    inputs: Sequence[str | Path],
+    inputs: str | Path | Sequence[str | Path],
     out: str | Path,
     spec: EditSpec | None = None,
     effort: Effort | None = None,
@@ -89,12 +89,15 @@ def edit(
     fresh: bool = False,
 ) -> EditReport:
     """Edit a corpus into a run folder. A second call finishes what is missing and repeats nothing."""
-    effort, observer, out = effort or Effort(), observer or Silent(), Path(out)
-    job = _job(inputs, out, spec or EditSpec())
-    for name in job.corpus.skipped:
-        observer.note(f"skipped {name}: not a format that is read")
-    manifest = _manifest(job, [str(i) for i in inputs])
-    with open_run(out, manifest, fresh) as run:
+    effort, observer, out = effort or Effort(), observer or Silent(), output_path(out)
+    job = _job(as_inputs(inputs), out, spec or EditSpec())
+    tell_skipped(job.corpus, observer)
+    manifest = _manifest(job, as_inputs(inputs))
+    with open_run(out, manifest, fresh, _local(job.resolved.priors)) as run:
+        if run.manifest.facts["recension"] != __version__:
+            observer.note(
+                f"this run was begun by version {run.manifest.facts['recension']}, and goes on with {__version__}"
+            )
         engine = LocalEngine(_workers(job, effort))
         sampling = _decide(run, job, engine, observer)
         _warn(run, job, sampling, observer)
@@ -106,15 +109,19 @@ def edit(
         check_unchanged(job.corpus.files)
         report = outcome.report(run.out, run.manifest)
         seal(run, job.corpus.digests, outcome.pages(run, report, job.corpus.layout.schema), effort.limit)
+        check_some(run.out)
     return report
 
 
 def plan_edit(
-    inputs: Sequence[str | Path], out: str | Path, spec: EditSpec | None = None, effort: Effort | None = None
+    inputs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    spec: EditSpec | None = None,
+    effort: Effort | None = None,
 ) -> EditPlan:
     """Look at the input and the prior, and write nothing."""
     effort = effort or Effort()
-    job = _job(inputs, Path(out), spec or EditSpec())
+    job = _job(as_inputs(inputs), output_path(out), spec or EditSpec())
     loaded = load(job.resolved.priors[0], job.options)
     documents = first_documents(job.corpus)
     seen = glance(documents, loaded, job.resolved.sampling, job.resolved.spec.protect)
@@ -138,7 +145,12 @@ def plan_edit(
     )
 
 
-def _job(inputs: Sequence[str | Path], out: Path, spec: EditSpec) -> _Job:
+def _local(priors: Sequence[str]) -> list[Path]:
+    """The folders that priors are loaded from."""
+    return [Path(name.partition(":")[2]) for name in priors if ":" in name]
+
+
+def _job(inputs: Sequence[str], out: Path, spec: EditSpec) -> _Job:
     resolved = resolve(spec)
     reading = Reading(
         text_key=spec.text_key,
@@ -148,7 +160,7 @@ def _job(inputs: Sequence[str | Path], out: Path, spec: EditSpec) -> _Job:
         max_row=spec.max_row,
         origin=spec.origin,
     )
-    corpus = open_corpus([str(i) for i in inputs], reading, exclude=out)
+    corpus = open_corpus(inputs, reading, exclude=out)
     options = PriorOptions(spec.device, spec.dtype, spec.threads, spec.batch_tokens, spec.context)
     return _Job(resolved, corpus, options, spec.shard_bytes or shard_size(corpus.size))
 

@@ -106,11 +106,11 @@ def calibrate(state: bytes, loaded: Loaded, sampling: Sampling, protect: Sequenc
     if not count_tokens(scored):
         raise UnreachableError("--change-share: the input holds no text that may be edited, so at most 0 can change")
     solution = solve(scored, loaded.vocabulary, sampling, share)
-    return {**asdict(solution), "share": share, "sample": sha256(state)}
+    return {**asdict(solution), "share": share, "pass": "sample", "sha256": sha256(state)}
 
 
 def calibrated(sampling: Sampling, decided: Any) -> Sampling:
-    solution = Solution(**{k: v for k, v in decided.items() if k not in ("share", "sample")})
+    solution = Solution(**{k: v for k, v in decided.items() if k not in ("share", "pass", "sha256")})
     return replace(sampling, above=solution.threshold, temperature=solution.temperature)
 
 

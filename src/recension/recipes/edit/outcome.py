@@ -31,7 +31,7 @@ def report(out: Path, manifest: Manifest) -> EditReport:
     total = totals(out)
     return EditReport(
         title="Edited corpus",
-        run=manifest.key[:12],
+        run=manifest.name,
         prior=", ".join(dict.fromkeys(priors)),
         settings=_settings(manifest, len(priors)),
         documents=total.written,

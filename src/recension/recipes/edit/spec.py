@@ -11,7 +11,7 @@ from recension.document import JSON, KINDS, Kind
 from recension.errors import UsageError
 from recension.methods.protect import compile_protection
 from recension.methods.toedit import Sampling
-from recension.recipes.settings import setting
+from recension.recipes.settings import check_types, setting
 
 PAPER: Mapping[str, Any] = {
     "threshold": 0.99,
@@ -22,6 +22,7 @@ PAPER: Mapping[str, Any] = {
 }
 DEFAULT_THRESHOLD = 0.99
 DEFAULT_TOP_K = {"top-k": 8, "top-p": 8, "rejection": 64}
+MOST_CANDIDATES = 1_024
 MEBIBYTE = 1 << 20
 
 
@@ -110,6 +111,9 @@ class EditSpec:
         group="Output",
     )
 
+    def __post_init__(self) -> None:
+        check_types(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
@@ -123,10 +127,16 @@ class Resolved:
     def identity(self) -> dict[str, JSON]:
         """What goes into the key: settings that mean the same are the same."""
         spec = asdict(self.spec)
-        for name in ("prior", "priors", "device", "dtype", "threads", "batch_tokens", "context", "preset"):
+        for name in ("prior", "priors", "device", "dtype", "threads", "batch_tokens", "context", "preset", "policy"):
             del spec[name]  # what they come to is in the models' own specs and in the settings
-        spec |= {"threshold": self.sampling.above, "top_k": self.sampling.top_k, "policy": self.policy}
+        spec |= {"threshold": self.sampling.above, "top_k": self.sampling.top_k}
         spec |= {"temperature": self.sampling.temperature, "exclude_original": self.sampling.exclude_original}
+        spec["protect"] = sorted(set(self.spec.protect))
+        spec["generations"] = len(self.priors)
+        # What has no say is left out, so that it cannot make two runs of one.
+        spec["top_p" if self.sampling.sampler != "top-p" else "top_k"] = None
+        spec["policy"] = self.policy if len(self.priors) > 1 else None
+        spec["origin"] = self.spec.origin or "unknown"
         return {name: list(value) if isinstance(value, tuple) else value for name, value in spec.items()}
 
 
@@ -191,5 +201,7 @@ def _check_numbers(spec: EditSpec) -> None:
         value = getattr(spec, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} is 1 or more")
+    if spec.top_k is not None and spec.top_k > MOST_CANDIDATES:
+        raise UsageError(f"--top-k is at most {MOST_CANDIDATES}: every flagged token keeps that many in memory")
     if spec.shard_bytes < 0:
         raise UsageError("--shard-bytes is 0 (automatic) or more")

@@ -85,7 +85,7 @@ class EditTask:
         tally = Tally(len(self.priors))
         pulse = Pulse(self.plan.out, piece.index)
         with ShardWriter(self.plan, piece.index) as shard:
-            for batch in rounds(read_piece(piece, self.reading, self.layout)):
+            for batch in rounds(read_piece(piece, self.reading, self.layout), self.sampling.top_k):
                 records = [item for item in batch if isinstance(item, Record)]
                 self._account(shard, batch)
                 before = tally.tokens
@@ -172,14 +172,15 @@ class EditTask:
         return replace(document, text=draft.text, origin=origin, fields=draft.fields)
 
 
-def rounds(items: Iterator[Record | BadRow]) -> Iterator[list[Record | BadRow]]:
+def rounds(items: Iterator[Record | BadRow], candidates: int = 8) -> Iterator[list[Record | BadRow]]:
     """Rows that are scored together: bounded, and the same for every worker and restart."""
     batch: list[Record | BadRow] = []
     size = 0
+    most = ROUND_CHARACTERS // max(1, candidates // 64)
     for item in items:
         batch.append(item)
         size += len(item.document.text) if isinstance(item, Record) else len(item.original)
-        if size >= ROUND_CHARACTERS or len(batch) >= ROUND_DOCUMENTS:
+        if size >= most or len(batch) >= ROUND_DOCUMENTS:
             yield batch
             batch, size = [], 0
     if batch:
