@@ -32,6 +32,7 @@ ODD = [
         "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": None}],
         "metadata": '{"messages_extra": [{"content": [{"text": "no"}]}, {"content": [{"text": "no"}]}]}',
     },
+    {"id": "far", "messages": [{"role": "assistant", "content": "a", "k": 2}], "messages_extra_": []},
     {"id": "sole", "messages": [{"role": "assistant", "content": "a"}], "metadata": {"k": 1.0}},
     {"id": "nulls", "text": None, "messages": [{"role": "assistant", "content": "a"}], "output": None},
     {"id": "number", "messages": [{"role": "user", "content": 7}, {"role": "assistant", "content": "a"}]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -213,3 +214,26 @@ def test_a_copy_of_the_corpus_gives_the_same_bytes(corpus, tmp_path):
         (copy / path.name).write_bytes(path.read_bytes())
     recension.edit(copy, tmp_path / "two", SURE)
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_a_file_name_that_is_not_utf8_is_no_obstacle(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    name = os.fsdecode(os.fsencode(str(folder)) + b"/b\xff.jsonl")
+    with open(name, "wb") as file:
+        file.write(write_jsonl(tmp_path / "rows.jsonl", make_rows(5)).read_bytes())
+    recension.edit([name], tmp_path / "one", SURE)
+    recension.edit(folder, tmp_path / "two", SURE)
+    assert recension.verify(tmp_path / "one").sound and recension.verify(tmp_path / "two").written == 5
+
+
+def test_an_unfinished_run_is_no_input(corpus, tmp_path):
+    recension.edit(corpus, tmp_path / "one", SURE)
+    (tmp_path / "one" / "receipts" / "seal.json").unlink()
+    with pytest.raises(InputError, match="not finished"):
+        recension.edit(tmp_path / "one", tmp_path / "two", SURE)
+
+
+def test_a_misspelt_key_is_told_the_columns(corpus, tmp_path):
+    with pytest.raises(InputError, match="the columns are id, text, page, tags"):
+        recension.edit(corpus, tmp_path / "out", replace(SURE, text_key="txet"))

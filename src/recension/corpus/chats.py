@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -43,28 +43,25 @@ def messages_of(turns: Sequence[Turn | None]) -> list[Message | None] | Fault:
     return messages
 
 
-def extras_column(messages: Sequence[Message | None], others: Container[str]) -> dict[str, bytes]:
+def extras_column(messages: Sequence[Message | None], others: Iterable[str]) -> dict[str, bytes]:
     """The column for what the messages hold beside a role and a text, where they hold more.
 
-    A row that brings a column of that name gets ours in any case: so it is always the last of that name.
+    A row that brings a column of such a name gets ours in any case: so it is always the longest.
     """
+    taken = _longest(others)
     extras = [b"null" if message is None else message.extra for message in messages]
-    if EXTRA not in others and all(extra in (b"{}", b"null") for extra in extras):
+    if taken is None and all(extra in (b"{}", b"null") for extra in extras):
         return {}
-    name = EXTRA
-    while name in others:
-        name += "_"
+    name = EXTRA if taken is None else f"{taken}_"
     return {name: b"[" + b",".join(extras) + b"]"}
 
 
 def whole_turns(turns: Sequence[Turn | None], metadata: bytes) -> Sequence[Turn | None]:
     """Messages that we wrote, with what the metadata of their row holds of them put back."""
     columns = columns_of(metadata)
-    if isinstance(columns, Fault) or EXTRA not in columns:
+    name = None if isinstance(columns, Fault) else _longest(columns)
+    if isinstance(columns, Fault) or name is None:
         return turns
-    name = EXTRA
-    while f"{name}_" in columns:
-        name += "_"
     extras = turns_of(columns[name])
     if isinstance(extras, Fault) or len(extras) != len(turns):
         return turns
@@ -85,7 +82,12 @@ def whole_turns(turns: Sequence[Turn | None], metadata: bytes) -> Sequence[Turn 
 def holds_extras(metadata: bytes) -> bool:
     """Whether an object would be taken for metadata with messages of ours in it."""
     columns = columns_of(metadata)
-    return isinstance(columns, dict) and EXTRA in columns
+    return isinstance(columns, dict) and _longest(columns) is not None
+
+
+def _longest(names: Iterable[str]) -> str | None:
+    """The longest of the names that a column of extras may have: every one is taken where the source has it."""
+    return max((name for name in names if name.rstrip("_") == EXTRA), key=len, default=None)
 
 
 def _message(role: str, rest: dict[str, Raw], index: int) -> Message | Fault:

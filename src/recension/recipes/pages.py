@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from recension.report import Card, CardPart, dataset_card
 from recension.run.execute import totals
 from recension.run.manifest import Manifest, Run
 from recension.run.progress import Observer
-from recension.run.receipts import receipts
+from recension.run.receipts import read_seal, receipts
 
 SKIPPED_SHOWN = 5
 
@@ -30,25 +31,35 @@ def identity_of(file: SourceFile) -> JSON:
 
 def as_inputs(inputs: str | Path | Sequence[str | Path]) -> list[str]:
     """One input or several, as words."""
-    return [str(inputs)] if isinstance(inputs, str | Path) else [str(item) for item in inputs]
+    return [str(item) for item in ([inputs] if isinstance(inputs, str | Path) else inputs)]
 
 
-def tell_skipped(corpus: Corpus, observer: Observer) -> None:
-    """Files of a folder that are in no format that is read."""
+def encodable(names: Sequence[str]) -> list[JSON]:
+    """Names of files as they can stand in JSON, also where they are not UTF-8."""
+    return [os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
+
+
+def look_over(corpus: Corpus, observer: Observer) -> None:
+    """Say what is odd about an input, and refuse a run that is not finished."""
+    for run in corpus.runs:
+        if read_seal(Path(run)) is None:
+            raise InputError(f"{run} is a run that is not finished: run its command again to the end first")
+    for label in corpus.repeated[:SKIPPED_SHOWN]:
+        observer.note(f"{label} is named twice, and is read twice")
     for name in corpus.skipped[:SKIPPED_SHOWN]:
         observer.note(f"skipped {name}: not a format that is read")
     if len(corpus.skipped) > SKIPPED_SHOWN:
         observer.note(f"skipped {len(corpus.skipped) - SKIPPED_SHOWN:,} more files of such formats")
 
 
-def check_some(out: Path) -> None:
+def check_some(out: Path, corpus: Corpus) -> None:
     """A run in which no row could be used is an error, though every row is accounted for."""
     sums = totals(out)
     if sums.rows and not sums.written:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sums.dropped.items())
-        raise InputError(
-            f"none of the {sums.rows:,} rows could be used ({reasons}): see {out / 'dropped'}; is --text-key right?"
-        )
+        columns = ", ".join(corpus.columns_seen()) or "none"
+        why = f"none of the {sums.rows:,} rows could be used ({reasons})"
+        raise InputError(f"{why}: see {out / 'dropped'}; the columns are {columns}: is --text-key right?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def _manifest(source: EditedRun, spec: RevertSpec, corpus: Corpus) -> Manifest:
     facts: dict[str, JSON] = {
         "recension": __version__,
         "given": [str(source.out)],
-        "urls": {file.label: file.url for file in corpus.files},
+        "urls": {file.label: file.where for file in corpus.files},
     }
     return Manifest("revert", RECIPE_VERSION, identity, facts)
 

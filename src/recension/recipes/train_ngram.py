@@ -14,7 +14,7 @@ from recension.corpus import BadRow, Corpus, Reading, check_unchanged, open_corp
 from recension.document import JSON
 from recension.errors import ModelError, TooManyDroppedError, UsageError
 from recension.models.ngram import NgramSettings, NgramSummary, train
-from recension.recipes.pages import as_inputs, identity_of, tell_skipped
+from recension.recipes.pages import as_inputs, encodable, identity_of, look_over
 from recension.recipes.settings import check_types, setting
 from recension.run import folder
 from recension.run.execute import seal
@@ -91,7 +91,7 @@ def train_ngram(
         raise UsageError(f"--tokenizer {spec.tokenizer}: no such file")
     reading = Reading(spec.text_key, spec.id_key, spec.shape, spec.text_unit, spec.max_row)
     corpus = open_corpus(as_inputs(inputs), reading, exclude=out)
-    tell_skipped(corpus, observer)
+    look_over(corpus, observer)
     needed = [Path(spec.tokenizer)] if spec.tokenizer is not None else []
     with open_run(out, _manifest(spec, corpus, as_inputs(inputs)), fresh, needed) as run:
         sealed = read_seal(run.out)
@@ -110,9 +110,9 @@ def _manifest(spec: NgramSpec, corpus: Corpus, given: list[str]) -> Manifest:
     }
     facts: dict[str, JSON] = {
         "recension": __version__,
-        "given": list(given),
-        "urls": {file.label: file.url for file in corpus.files},
-        "skipped": list(corpus.skipped),
+        "given": encodable(given),
+        "urls": {file.label: file.where for file in corpus.files},
+        "skipped": encodable(corpus.skipped),
         "config": dict(asdict(spec)),
     }
     return Manifest("train-ngram", RECIPE_VERSION, identity, facts)

@@ -32,7 +32,7 @@ from recension.recipes.edit.budget import (
 )
 from recension.recipes.edit.spec import EditSpec, Resolved, resolve
 from recension.recipes.edit.task import EDITS_SCHEMA, EditTask
-from recension.recipes.pages import as_inputs, check_some, identity_of, tell_skipped
+from recension.recipes.pages import as_inputs, check_some, encodable, identity_of, look_over
 from recension.recipes.priors import forget, load
 from recension.recipes.settings import Effort
 from recension.report import EditReport
@@ -91,7 +91,7 @@ def edit(
     """Edit a corpus into a run folder. A second call finishes what is missing and repeats nothing."""
     effort, observer, out = effort or Effort(), observer or Silent(), output_path(out)
     job = _job(as_inputs(inputs), out, spec or EditSpec())
-    tell_skipped(job.corpus, observer)
+    look_over(job.corpus, observer)
     manifest = _manifest(job, as_inputs(inputs))
     with open_run(out, manifest, fresh, _local(job.resolved.priors)) as run:
         if run.manifest.facts["recension"] != __version__:
@@ -109,7 +109,7 @@ def edit(
         check_unchanged(job.corpus.files)
         report = outcome.report(run.out, run.manifest)
         seal(run, job.corpus.digests, outcome.pages(run, report, job.corpus.layout.schema), effort.limit)
-        check_some(run.out)
+        check_some(run.out, job.corpus)
     return report
 
 
@@ -194,9 +194,9 @@ def _manifest(job: _Job, inputs: list[str]) -> Manifest:
     }
     facts: dict[str, JSON] = {
         "recension": __version__,
-        "given": list(inputs),
-        "urls": {file.label: file.url for file in job.corpus.files},
-        "skipped": list(job.corpus.skipped),
+        "given": encodable(inputs),
+        "urls": {file.label: file.where for file in job.corpus.files},
+        "skipped": encodable(job.corpus.skipped),
         "priors": list(job.resolved.priors),
         "config": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(job.resolved.spec).items()},
     }
