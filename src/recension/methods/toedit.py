@@ -109,19 +109,24 @@ def draw_tokens(proposal: Proposal, positions: NDArray[np.int64], sampling: Samp
     if not possible.any():
         return columns
     if sampling.sampler == "rejection":
-        columns[possible] = _reject(proposal.draw[possible], positions[possible], key)
+        columns[possible] = _reject(proposal.tokens[possible], proposal.draw[possible], positions[possible], key)
         return columns
-    cumulative = np.cumsum(proposal.draw[possible], axis=1)
+    # In the order of token ids, not of ranks: two candidates that are equal up to rounding may change ranks between
+    # machines or batch sizes, and must not change draws with it.
+    order = np.argsort(proposal.tokens[possible], axis=1, kind="stable")
+    cumulative = np.cumsum(np.take_along_axis(proposal.draw[possible], order, axis=1), axis=1)
     u = uniforms(key, positions[possible])[:, None] * cumulative[:, -1:]
-    columns[possible] = np.argmax(cumulative > u, axis=1)
+    columns[possible] = np.take_along_axis(order, np.argmax(cumulative > u, axis=1)[:, None], axis=1)[:, 0]
     return columns
 
 
-def _reject(draw: NDArray[np.float64], positions: NDArray[np.int64], key: int) -> NDArray[np.int64]:
+def _reject(
+    tokens: NDArray[np.int32], draw: NDArray[np.float64], positions: NDArray[np.int64], key: int
+) -> NDArray[np.int64]:
     """RSO's Algorithm 1 for one sample: `draw / draw.max` is exp((r_c - r_max) / beta)."""
     allowed = draw > 0
     count = allowed.sum(axis=1)
-    order = np.argsort(~allowed, axis=1, kind="stable")  # allowed columns first
+    order = np.lexsort((tokens, ~allowed), axis=1)  # allowed columns first, in the order of token ids
     accept = draw / draw.max(axis=1, keepdims=True)
     chosen: NDArray[np.int64] = np.argmax(draw, axis=1)  # taken only if every try fails
     waiting = np.arange(len(draw))

@@ -97,15 +97,19 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """transformers tells of its loading on the terminal, where our own progress stands."""
+    from huggingface_hub.utils import logging as hub_notices
     from transformers.utils import logging as notices
 
     logging: Any = notices
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    hub: Any = hub_notices
+    verbosity, bars, hub_verbosity = logging.get_verbosity(), logging.is_progress_bar_enabled(), hub.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    hub.set_verbosity_error()  # it tells of every retry; our one line comes after them
     try:
         yield
     finally:
+        hub.set_verbosity(hub_verbosity)
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()

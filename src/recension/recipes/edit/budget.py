@@ -150,8 +150,7 @@ def glance(
     protect: Sequence[str],
     clock: Callable[[], float] = time.perf_counter,
 ) -> Glance:
-    if documents:
-        score_sample(documents[:1], loaded, sampling, protect)  # the first call warms the model up
+    loaded.prior.score(["The first call warms the model up."], sampling.ask())
     began = clock()
     scored = score_sample(documents, loaded, sampling, protect)
     seconds = clock() - began
