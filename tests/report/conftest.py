@@ -22,7 +22,7 @@ QUIET = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: while it lives, asyncio.run() is refused in this process
 def chromium() -> Iterator[Any]:
     if CHROMIUM is None:
         if os.environ.get("CI"):
