@@ -13,7 +13,6 @@ RecensionError                 the CLI prints it in one line and exits with 2
 ├── WorkerError                a worker process died
 ├── UnreachableError           a requested share or budget cannot be met; the message names the maximum
 └── VerificationError          a folder does not hold what its receipts say
-Interrupted                    the user stopped the run (not an error: exit code 130)
 
 Anything else that escapes is a bug and keeps its traceback.
 """
@@ -72,7 +71,3 @@ class UnreachableError(RecensionError):
 
 class VerificationError(RecensionError):
     pass
-
-
-class Interrupted(Exception):  # noqa: N818 - a request of the user, not an error
-    """The run was stopped on request; everything receipted so far stays."""

@@ -1,7 +1,8 @@
 """The seams: what a part may ask of another, and the values that cross.
 
-Adapters live in `models/`, `engines/` and `run/`; nothing here imports them. Every protocol has a contract test that
-its fakes (`models/fake.py`) and its real adapters pass alike.
+Adapters live in `models/`, `engines/` and `run/`; nothing here imports them. Prior, Writer, Embedder, Journal and
+Engine have contract tests that their fakes (`models/fake.py`) and their real adapters pass alike; Judge, Metric and
+Selector are shapes for verbs to come, and get theirs with their first adapter.
 """
 
 from __future__ import annotations

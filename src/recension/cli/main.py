@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from recension import __version__
-from recension.errors import Interrupted, RecensionError
+from recension.errors import RecensionError
 
 # name: (module, what it does in one line)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -83,7 +83,7 @@ def run(args: list[str] | None = None) -> None:
     except RecensionError as error:
         click.echo(f"recension: {error}", err=True)
         code = 2
-    except (Interrupted, KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort):
         click.echo("\nstopped; everything finished is kept: run the same command again to go on", err=True)
         code = 130
     except BrokenPipeError:  # `recension ... | head`

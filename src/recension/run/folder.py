@@ -135,7 +135,8 @@ def clear(out: Path) -> None:
     """Remove a run, the manifest last, so that a kill half-way leaves a run that can be cleared again."""
     with writing(out):
         for name in ("receipts", *(p for p in PARTS if p != "receipts"), SCRATCH):
-            shutil.rmtree(out / name, ignore_errors=False) if (out / name).is_dir() else None
+            if (out / name).is_dir():
+                shutil.rmtree(out / name)
         for name in (*PAGES, MANIFEST):
             (out / name).unlink(missing_ok=True)
 

@@ -129,7 +129,3 @@ def encode_units(units: Sequence[int]) -> tuple[tuple[int, int], ...]:
         else:
             runs.append([unit, 1])
     return tuple((unit, rows) for unit, rows in runs)
-
-
-def to_builtins(value: Any) -> Any:
-    return msgspec.to_builtins(value)
