@@ -24,6 +24,8 @@ _HOMES = {
     "view": "recension.recipes.view",
     "ViewSpec": "recension.recipes.view",
     "Effort": "recension.recipes.settings",
+    "RowSettings": "recension.recipes.settings",
+    "PriorSettings": "recension.recipes.settings",
     "load_prior": "recension.models.load",
     "PriorOptions": "recension.models.load",
     "Ask": "recension.ports",
@@ -47,8 +49,10 @@ __all__ = [
     "Origin",
     "Prior",
     "PriorOptions",
+    "PriorSettings",
     "RecensionError",
     "RevertSpec",
+    "RowSettings",
     "TokenScores",
     "Verification",
     "ViewSpec",
@@ -69,7 +73,7 @@ if TYPE_CHECKING:
     from recension.ports import Ask, Prior, TokenScores
     from recension.recipes.edit import EditSpec, edit, plan_edit
     from recension.recipes.revert import RevertSpec, revert
-    from recension.recipes.settings import Effort
+    from recension.recipes.settings import Effort, PriorSettings, RowSettings
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
     from recension.recipes.view import ViewSpec, view
     from recension.report import EditReport

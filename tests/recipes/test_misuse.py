@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import recension
-from recension import EditSpec, Effort, NgramSpec
+from recension import EditSpec, Effort, NgramSpec, PriorSettings, RowSettings
 from recension.errors import InputError, ManifestMismatchError, OutputError, UsageError, VerificationError
 from tests.recipes.conftest import make_rows, read, tree, write_jsonl
 
@@ -32,7 +32,7 @@ def test_a_table_with_a_text_column_beside_its_answers_is_reverted(tmp_path, sha
         for i in range(5)
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
-    recension.edit(tmp_path / "in.parquet", tmp_path / "out", replace(SURE, shape=shape))
+    recension.edit(tmp_path / "in.parquet", tmp_path / "out", replace(SURE, rows=RowSettings(shape=shape)))
     assert read(tmp_path / "out", "edits")
     recension.revert(tmp_path / "out", tmp_path / "back")
     for row, source in zip(read(tmp_path / "back"), rows, strict=True):
@@ -140,7 +140,7 @@ def test_verify_misses_the_artefact_of_a_decision(tmp_path):
         (lambda: EditSpec(preset="foo"), "--preset is one of paper"),
         (lambda: EditSpec(origin="alien"), "--origin is one of human"),
         (lambda: EditSpec(policy="foo"), "--policy is one of anchor, chain"),
-        (lambda: EditSpec(shape="foo"), "--shape is one of"),
+        (lambda: RowSettings(shape="foo"), "--shape is one of"),
         (lambda: EditSpec(sampler="topk"), "--sampler is one of top-k"),
         (lambda: EditSpec(threshold="0.1"), "--threshold is a number"),
         (lambda: EditSpec(seed="x"), "--seed is a whole number"),
@@ -161,12 +161,13 @@ def test_lists_are_tuples(corpus, tmp_path):
     assert EditSpec(protect=["numbers"]).protect == ("numbers",)
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"), [({"top_k": 100_000}, "--top-k is at most"), ({"threads": 0}, "--threads is 1 or more")]
-)
-def test_settings_that_would_not_fit_are_refused(corpus, tmp_path, changes, said):
-    with pytest.raises(UsageError, match=said):
-        recension.edit(corpus, tmp_path / "out", replace(SURE, **changes))
+def test_settings_that_would_not_fit_are_refused(corpus, tmp_path):
+    with pytest.raises(UsageError, match="--top-k is at most"):
+        recension.edit(corpus, tmp_path / "out", replace(SURE, top_k=100_000))
+    with pytest.raises(UsageError, match="--threads is 1 or more"):
+        PriorSettings(threads=0)
+    with pytest.raises(UsageError, match=r"rows takes RowSettings\(...\)"):
+        EditSpec(rows="text")
 
 
 @pytest.mark.parametrize("out", ["", "s3://bucket/x"])
@@ -184,7 +185,7 @@ def test_an_empty_input_is_not_the_current_folder(tmp_path):
 
 def test_a_run_in_which_nothing_could_be_used_is_an_error(corpus, tmp_path):
     with pytest.raises(InputError, match="none of the 120 rows"):
-        recension.edit(corpus, tmp_path / "out", replace(SURE, text_key="txet"))
+        recension.edit(corpus, tmp_path / "out", replace(SURE, rows=RowSettings(text_key="txet")))
     assert recension.verify(tmp_path / "out").sound
 
 
@@ -236,4 +237,4 @@ def test_an_unfinished_run_is_no_input(corpus, tmp_path):
 
 def test_a_misspelt_key_is_told_the_columns(corpus, tmp_path):
     with pytest.raises(InputError, match="the columns are id, text, page, tags"):
-        recension.edit(corpus, tmp_path / "out", replace(SURE, text_key="txet"))
+        recension.edit(corpus, tmp_path / "out", replace(SURE, rows=RowSettings(text_key="txet")))

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from recension.cli.flags import GroupedCommand, build, config_option, flags, names_or_pattern, spread
+from recension.cli.flags import GroupedCommand, config_option, flags, names_or_pattern, spread
 from recension.cli.output import common, confirm_fresh, done, need, observe
 from recension.cli.progress import duration, emit
 from recension.methods.protect import PATTERNS
 from recension.recipes.edit.spec import EditSpec
-from recension.recipes.settings import Effort
+from recension.recipes.settings import Effort, build
 
 EXAMPLES = """\b
 Examples:

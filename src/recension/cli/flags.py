@@ -7,7 +7,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import Field, fields
+from dataclasses import Field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from recension.errors import UsageError
-from recension.recipes.settings import fits, hints_of, said
+from recension.recipes.settings import fits, hints_of, leaves, said
 
-Settings = TypeVar("Settings")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 SCHEMES = re.compile(r"(?:ngram|hf|embedded|fake|vllm|openai)(?::|$)")
@@ -70,9 +69,8 @@ def flags(*settings: type[Any]) -> Callable[[Decorated], Decorated]:
 
     def decorate(function: Decorated) -> Decorated:
         for kind in reversed(settings):
-            hints = typing.get_type_hints(kind)
-            for item in reversed(fields(kind)):
-                function = _option(item, hints[item.name])(function)
+            for item, hint in reversed(list(leaves(kind))):
+                function = _option(item, hint)(function)
         return function
 
     return decorate
@@ -105,11 +103,6 @@ def _plain(hint: Any) -> Any:
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         hint = next(part for part in typing.get_args(hint) if part is not type(None))
     return str if typing.get_origin(hint) is typing.Literal else hint
-
-
-def build(kind: type[Settings], values: dict[str, Any]) -> Settings:
-    """The settings out of all parsed values."""
-    return kind(**{item.name: values[item.name] for item in fields(kind)})  # type: ignore[arg-type]
 
 
 def spread(arguments: list[str], flag: str) -> list[str]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from recension.cli.flags import GroupedCommand, build, config_option, flags
+from recension.cli.flags import GroupedCommand, config_option, flags
 from recension.cli.output import common, confirm_fresh, done, need, observe
 from recension.cli.progress import emit
 from recension.recipes.revert import RevertSpec
-from recension.recipes.settings import Effort
+from recension.recipes.settings import Effort, build
 from recension.recipes.view import ViewSpec
 
 FOLDER = click.argument("folder", metavar="OUT", type=click.Path(path_type=Path))

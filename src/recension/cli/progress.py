@@ -52,10 +52,13 @@ def line(now: Progress, pace: tuple[float, float, float | None]) -> str:
     _, tokens_per_second, left = pace
     if now.stage == "sample":
         return f"sampling the input: {now.shards} shards"
-    parts = [f"{now.documents:,} documents", f"{now.tokens:,} tokens"]
+    parts = [f"{now.documents:,} documents"] if now.documents or not now.figures else []
+    parts.append(f"{now.tokens:,} tokens")
     if tokens_per_second >= 1:
         parts.append(f"{tokens_per_second:,.0f} tokens/s")
-    parts.append(f"{now.dropped:,} dropped")
+    parts += [f"{name} {value:.4g}" for name, value in now.figures.items()]
+    if now.dropped or not now.figures:
+        parts.append(f"{now.dropped:,} dropped")
     if left is not None:
         parts.append(f"{duration(left)} left")
     return ", ".join(parts)
@@ -98,6 +101,7 @@ class Machine:
             documents_per_second=round(documents_per_second, 3),
             tokens_per_second=round(tokens_per_second, 3),
             seconds_left=left,
+            figures=dict(progress.figures),
         )
 
     def note(self, line: str) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from recension.cli.flags import GroupedCommand, build, config_option, flags
+from recension.cli.flags import GroupedCommand, config_option, flags
 from recension.cli.output import common, confirm_fresh, done, need, observe
+from recension.recipes.settings import build
 from recension.recipes.train_ngram import NgramEffort, NgramSpec
 
 EXAMPLES = """\b

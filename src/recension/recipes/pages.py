@@ -12,9 +12,10 @@ import msgspec
 import yaml
 
 from recension import __version__
-from recension.corpus import DROPPED_SCHEMA, Corpus, SourceFile
-from recension.document import JSON
+from recension.corpus import DROPPED_SCHEMA, Corpus, Reading, SourceFile
+from recension.document import JSON, Kind
 from recension.errors import InputError
+from recension.recipes.settings import RowSettings
 from recension.report import Card, CardPart, dataset_card
 from recension.run.execute import totals
 from recension.run.manifest import Manifest, Run
@@ -27,6 +28,10 @@ SKIPPED_SHOWN = 5
 def identity_of(file: SourceFile) -> JSON:
     """What of an input file goes into a key: not where it is, but what it is called and which version it is."""
     return {"label": file.label, "size": file.size, "stamp": file.stamp, "format": file.format}
+
+
+def reading_of(rows: RowSettings, origin: Kind | None = None) -> Reading:
+    return Reading(rows.text_key, rows.id_key, rows.shape, rows.text_unit, rows.max_row, origin)
 
 
 def as_inputs(inputs: str | Path | Sequence[str | Path]) -> list[str]:

@@ -8,11 +8,16 @@ from typing import NamedTuple
 from recension.methods.toedit import Surfaces, surfaces
 from recension.models.load import PriorOptions, load_prior
 from recension.ports import Prior
+from recension.recipes.settings import PriorSettings
 
 
 class Loaded(NamedTuple):
     prior: Prior
     vocabulary: Surfaces
+
+
+def options_of(settings: PriorSettings) -> PriorOptions:
+    return PriorOptions(settings.device, settings.dtype, settings.threads, settings.batch_tokens, settings.context)
 
 
 @lru_cache(maxsize=8)

@@ -4,17 +4,111 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import Field, dataclass, field, fields, is_dataclass
+from typing import Any, Literal, NamedTuple, TypeVar
 
+from recension.document import JSON
 from recension.errors import UsageError
+
+Settings = TypeVar("Settings")
 
 
 def setting(default: Any, help: str, choices: Sequence[str] = (), metavar: str = "", group: str = "Settings") -> Any:
     """A field with what the command line says about it."""
     metadata = {"help": help, "choices": tuple(choices), "metavar": metavar, "group": group}
     return field(default=default, metadata=metadata)
+
+
+def settings(kind: type[Any]) -> Any:
+    """A field that holds further settings: their names stand beside the others, as flags and as keys of a file."""
+    return field(default_factory=kind)
+
+
+class Leaf(NamedTuple):
+    """One setting with the type it has."""
+
+    item: Field[Any]
+    hint: Any
+
+
+def leaves(kind: type[Any]) -> Iterator[Leaf]:
+    """Every setting of a dataclass in order, those of the dataclasses in it included."""
+    hints = typing.get_type_hints(kind)
+    for item in fields(kind):
+        if is_dataclass(hints[item.name]):
+            yield from leaves(hints[item.name])
+        else:
+            yield Leaf(item, hints[item.name])
+
+
+def build(kind: type[Settings], values: dict[str, Any]) -> Settings:
+    """The settings out of a flat mapping; a name that is missing there has its default."""
+    hints, chosen = typing.get_type_hints(kind), {}
+    for item in fields(kind):  # type: ignore[arg-type]
+        if is_dataclass(hints[item.name]):
+            chosen[item.name] = build(hints[item.name], values)
+        elif item.name in values:
+            chosen[item.name] = values[item.name]
+    return kind(**chosen)
+
+
+def flat(chosen: Any) -> dict[str, JSON]:
+    """The inverse of `build`: a name and a value for every setting, lists for tuples."""
+    found: dict[str, JSON] = {}
+    for item in fields(chosen):
+        value = getattr(chosen, item.name)
+        found |= flat(value) if is_dataclass(value) else {item.name: list(value) if isinstance(value, tuple) else value}
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class RowSettings:
+    """How the rows of the input are read."""
+
+    text_key: str = setting("text", "The column that holds the text.", metavar="NAME", group="Input")
+    id_key: str = setting("id", "The column that holds the id.", metavar="NAME", group="Input")
+    shape: Literal["auto", "text", "chat", "instruction", "mixed"] = setting(
+        "auto", "What the rows are; auto looks at the first ones.", ("auto", "text", "chat", "instruction", "mixed"),
+        group="Input",
+    )  # fmt: skip
+    text_unit: Literal["document", "paragraph", "line"] = setting(
+        "document", "What one document of a .txt file is.", ("document", "paragraph", "line"), group="Input"
+    )
+    max_row: int = setting(64 << 20, "Rows of more bytes are set aside unread.", metavar="BYTES", group="Input")
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.max_row < 1:
+            raise UsageError("--max-row is 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class PriorSettings:
+    """How an hf: prior is run. All of it can change a score in its last digits, so all of it is in the key."""
+
+    device: str = setting("auto", "Where an hf: model runs.", ("auto", "cpu", "cuda"), group="Model")
+    dtype: str = setting(
+        "auto", "Its number format; auto: float32 on a CPU, bfloat16 on a GPU.",
+        ("auto", "float32", "bfloat16", "float16"), group="Model",
+    )  # fmt: skip
+    threads: int = setting(1, "Threads of an hf: model in each process.", metavar="N", group="Model")
+    batch_tokens: int | None = setting(
+        None,
+        "Tokens an hf: model takes at once; bounds its memory [default: the adapter's].",
+        metavar="N",
+        group="Model",
+    )
+    context: int | None = setting(
+        None, "Tokens it reads at most before a token [default: the model's].", metavar="N", group="Model"
+    )
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name in ("threads", "batch_tokens", "context"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name.replace('_', '-')} is 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +135,24 @@ class Effort:
             raise UsageError("--max-dropped is a share between 0 and 1")
 
 
-def check_types(settings: Any) -> None:
+def check_types(chosen: Any) -> None:
     """Refuse a value that is not of its field's type or choices; a list becomes a tuple."""
-    for name, hint in hints_of(type(settings)).items():
-        value = getattr(settings, name)
+    for name, hint in typing.get_type_hints(type(chosen)).items():
+        value = getattr(chosen, name)
+        if isinstance(hint, type) and is_dataclass(hint):
+            if not isinstance(value, hint):
+                raise UsageError(f"{name} takes {hint.__name__}(...), not {value!r}")
+            continue
         if isinstance(value, list):
             value = tuple(value)
-            object.__setattr__(settings, name, value)
+            object.__setattr__(chosen, name, value)
         if not fits(value, hint):
             raise UsageError(f"--{name.replace('_', '-')} is {said(hint)}, not {value!r}")
 
 
 def hints_of(kind: type[Any]) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+    """The type of every setting by name."""
+    return {leaf.item.name: leaf.hint for leaf in leaves(kind)}
 
 
 def fits(value: Any, hint: Any) -> bool:

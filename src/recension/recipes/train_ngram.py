@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from recension import __version__
-from recension.corpus import BadRow, Corpus, Reading, check_unchanged, open_corpus, read_piece
+from recension.corpus import BadRow, Corpus, check_unchanged, open_corpus, read_piece
 from recension.document import JSON
 from recension.errors import ModelError, TooManyDroppedError, UsageError
 from recension.models.ngram import NgramSettings, NgramSummary, train
-from recension.recipes.pages import as_inputs, encodable, identity_of, look_over
-from recension.recipes.settings import check_types, setting
+from recension.recipes.pages import as_inputs, encodable, identity_of, look_over, reading_of
+from recension.recipes.settings import RowSettings, check_types, flat, setting, settings
 from recension.run import folder
 from recension.run.execute import seal
 from recension.run.folder import output_path
@@ -44,16 +43,7 @@ class NgramSpec:
         None, "Use this tokenizer.json instead of fitting one.", metavar="FILE", group="Model"
     )
 
-    text_key: str = setting("text", "The column that holds the text.", metavar="NAME", group="Input")
-    id_key: str = setting("id", "The column that holds the id.", metavar="NAME", group="Input")
-    shape: Literal["auto", "text", "chat", "instruction", "mixed"] = setting(
-        "auto", "What the rows are; auto looks at the first ones.", ("auto", "text", "chat", "instruction", "mixed"),
-        group="Input",
-    )  # fmt: skip
-    text_unit: Literal["document", "paragraph", "line"] = setting(
-        "document", "What one document of a .txt file is.", ("document", "paragraph", "line"), group="Input"
-    )
-    max_row: int = setting(64 << 20, "Rows of more bytes are set aside unread.", metavar="BYTES", group="Input")
+    rows: RowSettings = settings(RowSettings)
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -89,8 +79,7 @@ def train_ngram(
     spec, effort, observer, out = spec or NgramSpec(), effort or NgramEffort(), observer or Silent(), output_path(out)
     if spec.tokenizer is not None and not Path(spec.tokenizer).is_file():
         raise UsageError(f"--tokenizer {spec.tokenizer}: no such file")
-    reading = Reading(spec.text_key, spec.id_key, spec.shape, spec.text_unit, spec.max_row)
-    corpus = open_corpus(as_inputs(inputs), reading, exclude=out)
+    corpus = open_corpus(as_inputs(inputs), reading_of(spec.rows), exclude=out)
     look_over(corpus, observer)
     needed = [Path(spec.tokenizer)] if spec.tokenizer is not None else []
     with open_run(out, _manifest(spec, corpus, as_inputs(inputs)), fresh, needed) as run:
@@ -101,11 +90,11 @@ def train_ngram(
 
 
 def _manifest(spec: NgramSpec, corpus: Corpus, given: list[str]) -> Manifest:
-    settings: dict[str, JSON] = asdict(spec)
+    identified = flat(spec)
     if spec.tokenizer is not None:
-        settings["tokenizer"] = file_sha256(Path(spec.tokenizer))
+        identified["tokenizer"] = file_sha256(Path(spec.tokenizer))
     identity: dict[str, JSON] = {
-        "spec": settings,
+        "spec": identified,
         "inputs": [identity_of(file) for file in corpus.files],
     }
     facts: dict[str, JSON] = {
@@ -113,7 +102,7 @@ def _manifest(spec: NgramSpec, corpus: Corpus, given: list[str]) -> Manifest:
         "given": encodable(given),
         "urls": {file.label: file.where for file in corpus.files},
         "skipped": encodable(corpus.skipped),
-        "config": dict(asdict(spec)),
+        "config": flat(spec),
     }
     return Manifest("train-ngram", RECIPE_VERSION, identity, facts)
 

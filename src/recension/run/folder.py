@@ -18,7 +18,7 @@ MANIFEST = "manifest.json"
 LOCK = ".lock"
 WORKERS = ".workers"
 SCRATCH = ".tmp"
-PARTS = ("data", "dropped", "edits", "journal", "model", "receipts", "passes")
+PARTS = ("data", "dropped", "edits", "scores", "journal", "tokens", "checkpoints", "model", "receipts", "passes")
 PAGES = ("report.json", "report.html", "view.html", "README.md", "config.yaml")
 
 

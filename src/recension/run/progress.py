@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +26,7 @@ class Progress:
     shards: int = 0
     fraction: float | None = None
     resumed: int = 0  # documents that an earlier call had finished
+    figures: Mapping[str, float] = field(default_factory=dict)  # what a verb measures as it goes: loss, accuracy
 
 
 class Observer(Protocol):

@@ -9,7 +9,7 @@ outcome.py  receipts to a report, pages and the dataset card
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,9 @@ from recension.recipes.edit.budget import (
 )
 from recension.recipes.edit.spec import EditSpec, Resolved, resolve
 from recension.recipes.edit.task import EDITS_SCHEMA, EditTask
-from recension.recipes.pages import as_inputs, check_some, encodable, identity_of, look_over
-from recension.recipes.priors import forget, load
-from recension.recipes.settings import Effort
+from recension.recipes.pages import as_inputs, check_some, encodable, identity_of, look_over, reading_of
+from recension.recipes.priors import forget, load, options_of
+from recension.recipes.settings import Effort, flat
 from recension.report import EditReport
 from recension.run.execute import Bounds, execute, seal
 from recension.run.folder import clear, output_path
@@ -152,16 +152,9 @@ def _local(priors: Sequence[str]) -> list[Path]:
 
 def _job(inputs: Sequence[str], out: Path, spec: EditSpec) -> _Job:
     resolved = resolve(spec)
-    reading = Reading(
-        text_key=spec.text_key,
-        id_key=spec.id_key,
-        shape=spec.shape,
-        text_unit=spec.text_unit,
-        max_row=spec.max_row,
-        origin=spec.origin,
-    )
+    reading = reading_of(spec.rows, spec.origin)
     corpus = open_corpus(inputs, reading, exclude=out)
-    options = PriorOptions(spec.device, spec.dtype, spec.threads, spec.batch_tokens, spec.context)
+    options = options_of(spec.model)
     return _Job(resolved, corpus, options, spec.shard_bytes or shard_size(corpus.size))
 
 
@@ -198,7 +191,7 @@ def _manifest(job: _Job, inputs: list[str]) -> Manifest:
         "urls": {file.label: file.where for file in job.corpus.files},
         "skipped": encodable(job.corpus.skipped),
         "priors": list(job.resolved.priors),
-        "config": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(job.resolved.spec).items()},
+        "config": flat(job.resolved.spec),
     }
     return Manifest("edit", RECIPE_VERSION, identity, facts)
 

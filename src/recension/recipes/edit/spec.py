@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from recension.document import JSON, KINDS, Kind
 from recension.errors import UsageError
 from recension.methods.protect import compile_protection
 from recension.methods.toedit import Sampling
-from recension.recipes.settings import check_types, setting
+from recension.recipes.settings import PriorSettings, RowSettings, check_types, flat, setting, settings
 
 PAPER: Mapping[str, Any] = {
     "threshold": 0.99,
@@ -23,7 +23,6 @@ PAPER: Mapping[str, Any] = {
 DEFAULT_THRESHOLD = 0.99
 DEFAULT_TOP_K = {"top-k": 8, "top-p": 8, "rejection": 64}
 MOST_CANDIDATES = 1_024
-MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +33,7 @@ class EditSpec:
     priors: tuple[str, ...] = setting(
         (), "One prior for each generation (give it several times); see --policy.", metavar="P", group="Prior"
     )
-    device: str = setting("auto", "Where an hf: prior runs.", ("auto", "cpu", "cuda"), group="Prior")
-    dtype: str = setting(
-        "auto", "Its number format; auto: float32 on a CPU, bfloat16 on a GPU.",
-        ("auto", "float32", "bfloat16", "float16"), group="Prior",
-    )  # fmt: skip
-    threads: int = setting(1, "Threads of an hf: prior in each process.", metavar="N", group="Prior")
-    batch_tokens: int | None = setting(
-        None,
-        "Tokens an hf: prior takes at once; bounds its memory [default: the adapter's].",
-        metavar="N",
-        group="Prior",
-    )
-    context: int | None = setting(
-        None, "Tokens it reads at most before a token [default: the model's].", metavar="N", group="Prior"
-    )
+    model: PriorSettings = settings(PriorSettings)
 
     threshold: float | None = setting(
         None,
@@ -89,16 +74,7 @@ class EditSpec:
     )  # fmt: skip
     seed: int = setting(0, "Another seed draws other tokens.", metavar="N", group="Editing")
 
-    text_key: str = setting("text", "The column that holds the text.", metavar="NAME", group="Input")
-    id_key: str = setting("id", "The column that holds the id.", metavar="NAME", group="Input")
-    shape: Literal["auto", "text", "chat", "instruction", "mixed"] = setting(
-        "auto", "What the rows are; auto looks at the first ones.", ("auto", "text", "chat", "instruction", "mixed"),
-        group="Input",
-    )  # fmt: skip
-    text_unit: Literal["document", "paragraph", "line"] = setting(
-        "document", "What one document of a .txt file is.", ("document", "paragraph", "line"), group="Input"
-    )
-    max_row: int = setting(64 * MEBIBYTE, "Rows of more bytes are set aside unread.", metavar="BYTES", group="Input")
+    rows: RowSettings = settings(RowSettings)
     origin: Kind | None = setting(None, "What the input is, where its rows do not say.", KINDS, group="Input")
 
     format: Literal["parquet", "jsonl", "jsonl.gz", "jsonl.zst"] = setting(
@@ -126,7 +102,7 @@ class Resolved:
 
     def identity(self) -> dict[str, JSON]:
         """What goes into the key: settings that mean the same are the same."""
-        spec = asdict(self.spec)
+        spec: dict[str, Any] = flat(self.spec)
         for name in ("prior", "priors", "device", "dtype", "threads", "batch_tokens", "context", "preset", "policy"):
             del spec[name]  # what they come to is in the models' own specs and in the settings
         spec |= {"threshold": self.sampling.above, "top_k": self.sampling.top_k}
@@ -137,7 +113,7 @@ class Resolved:
         spec["top_p" if self.sampling.sampler != "top-p" else "top_k"] = None
         spec["policy"] = self.policy if len(self.priors) > 1 else None
         spec["origin"] = self.spec.origin or "unknown"
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in spec.items()}
+        return spec
 
 
 def resolve(spec: EditSpec) -> Resolved:
@@ -197,7 +173,7 @@ def _check_numbers(spec: EditSpec) -> None:
         raise UsageError(f"--change-share is a share between 0 and 1 (0.05 is 5 %), not {spec.change_share:g}")
     if spec.temperature is not None and not (spec.temperature > 0 and math.isfinite(spec.temperature)):
         raise UsageError(f"--temperature is above 0, not {spec.temperature:g}")
-    for name in ("generations", "editions", "threads", "batch_tokens", "context", "max_row", "top_k"):
+    for name in ("generations", "editions", "top_k"):
         value = getattr(spec, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} is 1 or more")
