@@ -114,12 +114,18 @@ def sft(inputs: tuple[str, ...], output: str | None, **values: Any) -> None:
 
 
 def _run(verb: Any, spec: Any, places: tuple[tuple[str, ...], str | None], values: dict[str, Any]) -> None:
-    inputs, out = need(places[0] or tuple(values.get("mix") or ()), places[1])
-    inputs = places[0]
+    from recension.run.progress import Silent
+    from recension.training.devices import world
+
+    inputs, (_, out) = places[0], need(places[0] or tuple(values.get("mix") or ()), places[1])
+    settings = build(spec, values), build(TrainEffort, values)
+    if world()[0]:  # one process of several speaks
+        verb(inputs, out, *settings, Silent(), bool(values["fresh"]))
+        return
     fresh = confirm_fresh(out, values)
     machine = bool(values["machine"])
     with observe(machine) as observer:
-        report = verb(inputs, out, build(spec, values), build(TrainEffort, values), observer, fresh)
+        report = verb(inputs, out, *settings, observer, fresh)
     if report is None:
         done(machine, out, {}, ["stopped after so many steps as it was told; the same command goes on"])
         return

@@ -64,6 +64,11 @@ def world() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def processes() -> int:
+    """How many of them share this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 @contextmanager
 def open_devices(name: str) -> Iterator[Devices]:
     """The device of this process; with several processes, the group they form."""
@@ -159,7 +164,9 @@ def whole_state(learner: Any, optimiser: Any) -> tuple[dict[str, Any], dict[str,
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     weights = dict(get_model_state_dict(learner, options=options))
     known: Any = get_optimizer_state_dict(learner, optimiser, options=options)
-    moments = {f"{kind}/{name}": value for name, state in known["state"].items() for kind, value in state.items()}
+    moments = {
+        f"{kind}/{name}": value for name, state in known.get("state", {}).items() for kind, value in state.items()
+    }
     return weights, moments
 
 

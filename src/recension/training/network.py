@@ -30,6 +30,14 @@ class Batch:
 
 def build(shape: Shape, vocabulary: int, end: int, seed: int) -> Any:
     """A new model with random weights: a function of shape, vocabulary and seed."""
+    with _seeded(seed):
+        model = causal_model(shape, vocabulary, end)
+    _shrink_outputs(model, shape)
+    return model
+
+
+def causal_model(shape: Shape, vocabulary: int, end: int) -> Any:
+    """The network of a shape, as transformers knows it; `end` is the token that ends and begins documents."""
     torch, transformers = libraries()
     common: dict[str, Any] = {"vocab_size": vocabulary, "bos_token_id": end, "eos_token_id": end, "pad_token_id": None}
     common |= {"tie_word_embeddings": shape.tied, "initializer_range": 0.02}
@@ -44,10 +52,7 @@ def build(shape: Shape, vocabulary: int, end: int, seed: int) -> Any:
             num_key_value_heads=shape.kv, num_hidden_layers=shape.layers, max_position_embeddings=shape.context,
             rms_norm_eps=1e-5, **common,
         )  # fmt: skip
-    with _seeded(seed):
-        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    _shrink_outputs(model, shape)
-    return model
+    return transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
 def _shrink_outputs(model: Any, shape: Shape) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from recension.engines.local import LocalEngine, available_cores
-from recension.errors import UsageError
+from recension.errors import InputError, UsageError
 from recension.models import hub
 from recension.recipes.pages import as_inputs, look_over
 from recension.recipes.train import outcome
@@ -26,7 +26,6 @@ from recension.recipes.train.session import Facts, Session, open_data
 from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
 from recension.recipes.train.tokenise import (
     TokeniseTask,
-    check_tokens,
     merge_samples,
     sample_pass,
     sample_texts,
@@ -160,11 +159,15 @@ def _tokenise(run: Run, job: Job, effort: TrainEffort, observer: Observer) -> No
     execute(run, task, job.sources, engine, bounds, observer)
     job.sources.check_unchanged()
     found = list(receipts(run.out))
-    lost = {reason: count for receipt in found for reason, count in receipt.dropped.items()}
-    if not any(receipt.used for receipt in found) and lost:
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(lost.items()))
-        raise UsageError(f"none of the rows could be used ({reasons}): see {run.out / 'dropped'}")
-    check_tokens(sum(int(receipt.stats["tokens"]) for receipt in found))
+    if not any(receipt.stats["tokens"] for receipt in found):
+        raise _nothing(job, sorted({reason for receipt in found for reason in receipt.dropped}))
+
+
+def _nothing(job: Job, reasons: Sequence[str] = ()) -> InputError:
+    """No row could be used: most often the name of a column is wrong."""
+    columns = ", ".join(dict.fromkeys(name for s in job.sources.all for name in s.corpus.columns_seen())) or "none"
+    why = f" ({', '.join(reasons)})" if reasons else ""
+    return InputError(f"no row of the input could be used{why}; the columns are {columns}: is --text-key right?")
 
 
 def _tokenizer(run: Run, job: Job, engine: LocalEngine, observer: Observer) -> None:
@@ -195,7 +198,8 @@ def _tokenizer(run: Run, job: Job, engine: LocalEngine, observer: Observer) -> N
 
         assert work.merge is merge_samples
         texts = sample_texts(run_pass(run, work, engine, pieces, told))
-        check_tokens(len(texts))
+        if not texts:
+            raise _nothing(job)
         observer.note(f"fitting a vocabulary of {job.shape.vocabulary:,} tokens to {len(texts):,} documents")
         fit_tokenizer(texts, job.shape.vocabulary, made)
     with folder.writing(target):

@@ -19,7 +19,7 @@ from recension.recipes.settings import flat
 from recension.recipes.train.sources import Sources, open_sources
 from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec
 from recension.run.manifest import Manifest
-from recension.training.devices import machine, number_format, one_device
+from recension.training.devices import machine, number_format, one_device, processes
 from recension.training.shapes import Shape, shape_of
 
 RECIPE_VERSION = 1
@@ -146,7 +146,7 @@ def _numbers(learning: LearningSettings, usual: tuple[int, int, float], size: in
     micro = learning.micro or max(1, min(batch, room // context))
     read = learning.tokens or (learning.steps or 0) * batch * context
     read = read or round((learning.epochs or 1.0) * sources.expected / 4)  # about four bytes a token
-    threads = learning.threads or available_cores()
+    threads = learning.threads or max(1, available_cores() // processes())
     return Numbers(
         batch, context, rate, micro, threads, device.type, dtype, _compiled(learning, device, size * read * 6.0)
     )

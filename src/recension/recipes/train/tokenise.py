@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 
 from recension.corpus import BadRow, Layout, Reading, Record, check_unchanged, read_piece
-from recension.errors import ModelError
 from recension.identity import content_hash
 from recension.models import hub
 from recension.recipes.train.exchange import Sample, Unusable, sample_of
@@ -145,8 +144,3 @@ def _batches(rows: Iterator[Record | BadRow]) -> Iterator[list[Record | BadRow]]
             group, size = [], 0
     if group:
         yield group
-
-
-def check_tokens(tokens: int) -> None:
-    if not tokens:
-        raise ModelError("there is nothing to train on: no row of the input holds a text that could be used")
