@@ -14,6 +14,9 @@ _HOMES = {
     "plan_edit": "recension.recipes.edit",
     "EditSpec": "recension.recipes.edit",
     "EditReport": "recension.report",
+    "evaluate_tasks": "recension.recipes.evaluate.tasks",
+    "TasksSpec": "recension.recipes.evaluate.tasks",
+    "TasksReport": "recension.report.tasks",
     "revert": "recension.recipes.revert",
     "RevertSpec": "recension.recipes.revert",
     "train_ngram": "recension.recipes.train_ngram",
@@ -53,11 +56,14 @@ __all__ = [
     "RecensionError",
     "RevertSpec",
     "RowSettings",
+    "TasksReport",
+    "TasksSpec",
     "TokenScores",
     "Verification",
     "ViewSpec",
     "__version__",
     "edit",
+    "evaluate_tasks",
     "load_prior",
     "plan_edit",
     "revert",
@@ -72,11 +78,13 @@ if TYPE_CHECKING:
     from recension.models.load import PriorOptions, load_prior
     from recension.ports import Ask, Prior, TokenScores
     from recension.recipes.edit import EditSpec, edit, plan_edit
+    from recension.recipes.evaluate.tasks import TasksSpec, evaluate_tasks
     from recension.recipes.revert import RevertSpec, revert
     from recension.recipes.settings import Effort, PriorSettings, RowSettings
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
     from recension.recipes.view import ViewSpec, view
     from recension.report import EditReport
+    from recension.report.tasks import TasksReport
     from recension.run.verify import Verification, verify
 
 

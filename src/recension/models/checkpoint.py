@@ -53,18 +53,18 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
     if options.threads < 1:
         raise ModelError(f"a prior runs on at least one thread, not {options.threads}")
     torch.set_num_threads(options.threads)
-    place, revision = _split_name(name)
-    device, dtype = _device(options.device), _dtype(options.dtype, options.device)
-    with _quiet():
-        _check_there(place, revision)
+    place, revision = split_name(name)
+    device, dtype = device_of(options.device), dtype_of(options.dtype, options.device)
+    with quiet():
+        check_there(place, revision)
         tokenizer, surfaces, bos = _load_tokenizer(place, revision)
-        model = _load_model(place, revision, dtype).to(device).eval()
-        context = _context(model.config, options.context)
+        model = load_model(place, revision, dtype).to(device).eval()
+        context = context_of(model.config, options.context)
         matmul: Matmul = "onednn" if onednn.usable(device, dtype) else "native"
         taken = _take_apart(model, device, f"hf:{name}", matmul)
         if taken is None:
             matmul = "native"
-            taken = _take_apart(_load_model(place, revision, dtype).eval(), device, f"hf:{name}", matmul)
+            taken = _take_apart(load_model(place, revision, dtype).eval(), device, f"hf:{name}", matmul)
     if taken is None:
         raise ModelError(f"hf:{name}: its parts do not give what the whole model gives")
     body, head = taken
@@ -76,7 +76,7 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
         "kind": "hf",
         "name": "local files" if local else place,
         "revision": None if local else getattr(model.config, "_commit_hash", None) or revision,
-        "files": _fingerprints(Path(place)) if local else None,
+        "files": fingerprints(Path(place)) if local else None,
         "architecture": type(model).__name__,
         "device": device.type,
         "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
@@ -95,7 +95,7 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """transformers tells of its loading on the terminal, where our own progress stands."""
     from huggingface_hub.utils import logging as hub_notices
     from transformers.utils import logging as notices
@@ -115,14 +115,14 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _split_name(name: str) -> tuple[str, str | None]:
+def split_name(name: str) -> tuple[str, str | None]:
     if Path(name).expanduser().is_dir():
         return str(Path(name).expanduser()), None
     place, _, revision = name.rpartition("@")
     return (place, revision) if place else (name, None)
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
     import torch
 
     if name == "auto":
@@ -136,27 +136,31 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _dtype(name: str, device: str) -> torch.dtype:
+def dtype_of(name: str, device: str) -> torch.dtype:
     import torch
 
     if name == "auto":
-        return torch.bfloat16 if _device(device).type == "cuda" else torch.float32
+        return torch.bfloat16 if device_of(device).type == "cuda" else torch.float32
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if name not in known:
         raise ModelError(f"dtype '{name}' is unknown; use auto, {', '.join(known)}")
     return known[name]
 
 
-def _check_there(place: str, revision: str | None) -> None:
-    """Ask for the smallest file first: without a network every file costs half a minute of attempts."""
+def check_there(place: str, revision: str | None) -> str | None:
+    """Ask for the smallest file first: without a network every file costs half a minute of attempts.
+
+    Gives the commit that a name of the hub stands for.
+    """
     from transformers import AutoConfig
 
     try:
-        AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
     except OSError as error:
-        raise ModelError(f"hf:{place}: not found ({_brief(error)}); {_advice(place)}") from error
+        raise ModelError(f"hf:{place}: not found ({brief(error)}); {advice(place)}") from error
     except (ValueError, KeyError) as error:
-        raise ModelError(f"hf:{place}: no model that transformers knows ({_brief(error)})") from error
+        raise ModelError(f"hf:{place}: no model that transformers knows ({brief(error)})") from error
+    return getattr(config, "_commit_hash", None)
 
 
 def _load_tokenizer(place: str, revision: str | None) -> tuple[Any, Surfaces, int | None]:
@@ -166,7 +170,7 @@ def _load_tokenizer(place: str, revision: str | None) -> tuple[Any, Surfaces, in
     try:
         loaded = AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
-        raise ModelError(f"hf:{place}: no tokenizer can be loaded ({_brief(error)}); {_advice(place)}") from error
+        raise ModelError(f"hf:{place}: no tokenizer can be loaded ({brief(error)}); {advice(place)}") from error
     if not getattr(loaded, "is_fast", False):
         raise ModelError(f"hf:{place}: the model has no fast tokenizer (tokenizer.json), which exact spans need")
     # A copy, so that nothing set here is seen by others who use the same tokenizer.
@@ -178,7 +182,7 @@ def _load_tokenizer(place: str, revision: str | None) -> tuple[Any, Surfaces, in
     return tokenizer, surfaces_of(tokenizer, loaded.all_special_ids), loaded.bos_token_id
 
 
-def _load_model(place: str, revision: str | None, dtype: torch.dtype) -> Any:
+def load_model(place: str, revision: str | None, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
@@ -186,11 +190,11 @@ def _load_model(place: str, revision: str | None, dtype: torch.dtype) -> Any:
             place, revision=revision, dtype=dtype, trust_remote_code=False, output_loading_info=True
         )
     except OSError as error:
-        raise ModelError(f"hf:{place}: not found ({_brief(error)}); {_advice(place)}") from error
+        raise ModelError(f"hf:{place}: not found ({brief(error)}); {advice(place)}") from error
     except (ValueError, KeyError) as error:
-        raise ModelError(f"hf:{place}: no causal language model that transformers knows ({_brief(error)})") from error
+        raise ModelError(f"hf:{place}: no causal language model that transformers knows ({brief(error)})") from error
     except ImportError as error:
-        raise ModelError(f"hf:{place}: the model needs a package that is not installed ({_brief(error)})") from error
+        raise ModelError(f"hf:{place}: the model needs a package that is not installed ({brief(error)})") from error
     model, notes = loaded
     if missing := sorted(notes.get("missing_keys") or ()):
         raise ModelError(
@@ -200,18 +204,18 @@ def _load_model(place: str, revision: str | None, dtype: torch.dtype) -> Any:
     return model
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:160].rstrip(". ")
 
 
-def _advice(place: str) -> str:
+def advice(place: str) -> str:
     if place.startswith((".", "/", "~")) or place.count("/") > 1:
         return "check that the folder exists and holds config.json, tokenizer.json and weights"
     return "check the name and the network, or give the path of a local folder"
 
 
-def _context(config: Any, wanted: int | None) -> int:
+def context_of(config: Any, wanted: int | None) -> int:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     limits = [getattr(text, key, None) for key in ("max_position_embeddings", "n_positions", "max_seq_len")]
     longest = next((int(limit) for limit in limits if limit), LONGEST_CONTEXT)
@@ -220,7 +224,7 @@ def _context(config: Any, wanted: int | None) -> int:
     return wanted or min(longest, LONGEST_CONTEXT)
 
 
-def _fingerprints(folder: Path) -> dict[str, JSON]:
+def fingerprints(folder: Path) -> dict[str, JSON]:
     found: dict[str, JSON] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix in _WEIGHTS and path.is_file():

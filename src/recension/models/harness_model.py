@@ -1,0 +1,198 @@
+"""Models for lm-evaluation-harness: a checkpoint through its own HFLM, everything else through our priors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from recension.document import JSON
+from recension.errors import MissingExtraError, ModelError
+from recension.models.checkpoint import (
+    brief,
+    check_there,
+    context_of,
+    device_of,
+    dtype_of,
+    fingerprints,
+    load_model,
+    quiet,
+    split_name,
+)
+from recension.models.harness_quiet import undisturbed
+from recension.models.load import load_prior, local_model
+from recension.models.options import PriorOptions
+from recension.models.prior_lm import prior_lm, split
+
+Bos = Literal["always", "tokenizer", "never"]
+SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessOptions:
+    """How a model is run. `bos`: whether the beginning-of-text token stands before every text of an hf: model."""
+
+    prior: PriorOptions = PriorOptions()
+    batch_size: int = 8
+    bos: Bos = "always"
+
+
+class HarnessModel(NamedTuple):
+    """What can change an answer, and the model itself once it is asked for."""
+
+    spec: dict[str, JSON]
+    load: Callable[[], Any]
+
+
+def harness_model(name: str, options: HarnessOptions) -> HarnessModel:
+    """A model that is not loaded yet: a finished run is read back without it."""
+    try:
+        import lm_eval  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("eval", "evaluate tasks") from error
+    scheme, _, rest = name.partition(":")
+    if scheme != "hf":
+        prior = load_prior(name, options.prior)
+        return HarnessModel(dict(prior.spec), lambda: prior_lm(prior, name))
+    place, revision = split_name(local_model(rest))
+    if not place:
+        raise ModelError(f"model '{name}' names no model; write hf:NAME_OR_PATH")
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError("hf", f"model {name}") from error
+    device = device_of(options.prior.device)
+    with quiet():
+        commit = check_there(place, revision)
+    local = Path(place).is_dir()
+    spec: dict[str, JSON] = {
+        "kind": "hf",
+        "name": "local files" if local else place,
+        "revision": None if local else commit or revision,
+        "files": fingerprints(Path(place)) if local else None,
+        "device": device.type,
+        "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "dtype": str(dtype_of(options.prior.dtype, options.prior.device)).removeprefix("torch."),
+        "context": options.prior.context,
+        "threads": options.prior.threads,
+        "batch_size": options.batch_size,
+        "bos": options.bos,
+        "torch": str(torch.__version__),
+        "transformers": str(transformers.__version__),
+    }
+    return HarnessModel(spec, lambda: _load(place, revision, options))
+
+
+def _load(place: str, revision: str | None, options: HarnessOptions) -> Any:
+    """HFLM around a model that we loaded ourselves, with our checks and without code from its repository."""
+    try:
+        from lm_eval.models.huggingface import HFLM
+    except ImportError as error:
+        raise MissingExtraError("eval", f"model hf:{place} in evaluate tasks") from error
+    import torch
+
+    torch.set_num_threads(options.prior.threads)
+    device = device_of(options.prior.device)
+    with undisturbed(0):
+        tokenizer = _tokenizer(place, revision, options.bos)
+        model = load_model(place, revision, dtype_of(options.prior.dtype, options.prior.device)).to(device).eval()
+        inner = HFLM(
+            pretrained=model,
+            tokenizer=tokenizer,
+            backend="causal",
+            max_length=context_of(model.config, options.prior.context),
+            batch_size=options.batch_size,
+            add_bos_token={"always": True, "tokenizer": None, "never": False}[options.bos],
+            trust_remote_code=False,
+        )
+    return _guarded(inner, f"hf:{place}")
+
+
+def _tokenizer(place: str, revision: str | None, bos: Bos) -> Any:
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(f"hf:{place}: no tokenizer can be loaded ({brief(error)})") from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(f"hf:{place}: the model has no fast tokenizer (tokenizer.json)")
+    if tokenizer.bos_token_id is None and tokenizer.eos_token_id is None:
+        raise ModelError(f"hf:{place}: the tokenizer names no token that could stand at the beginning of a text")
+    # "</s>" in a document is four characters, not the end of it.
+    tokenizer.split_special_tokens = True
+    if bos == "always":
+        # Many tokenizers of base models add nothing by themselves, whatever they are asked.
+        first = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token]
+        special = [] if tokenizer.bos_token_id is None else [(tokenizer.bos_token, tokenizer.bos_token_id)]
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=[*first, "$A"], special_tokens=special)
+    return tokenizer
+
+
+def _guarded(inner: Any, name: str) -> Any:
+    """HFLM without its bars, and with one line where it would fail an assertion or cut a text without a word."""
+    from lm_eval.api.model import LM
+
+    class GuardedLM(LM):  # type: ignore[misc, unused-ignore]
+        truncated = 0
+
+        def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
+            # Of a context that is nothing but white space HFLM would make an empty one, and fail.
+            bare = [replace(request, arguments=split(*request.args)) for request in requests]
+            for request in bare:
+                self._look(*request.args)
+            found = list(inner.loglikelihood(bare, disable_tqdm=True))
+            _check_numbers([total for total, _ in found], name)
+            return found
+
+        def _look(self, before: str, rest: str) -> None:
+            # HFLM measures the whole and the context, and what the whole has more is the continuation.
+            whole = len(inner.tok_encode(before + rest)) if before else 1 + len(_bare(inner, rest))
+            own = whole - (len(inner.tok_encode(before)) if before else 1)
+            if own < 1:
+                raise ModelError(f"{name}: {rest[:SHOWN]!r} has no token of its own after what stands before it")
+            if own > inner.max_length:
+                raise ModelError(
+                    f"{name} reads {inner.max_length} tokens, and {rest[:SHOWN]!r}... has {own}: take its row out"
+                )
+            self.truncated += whole > inner.max_length + 1
+
+        def loglikelihood_rolling(self, requests: list[Any]) -> list[float]:
+            # The harness puts the token before the text by itself; a second one would be scored as if it were text.
+            kept, inner.add_bos_token = inner.add_bos_token, False
+            try:
+                found = [float(total) for total in inner.loglikelihood_rolling(requests, disable_tqdm=True)]
+            finally:
+                inner.add_bos_token = kept
+            _check_numbers(found, name)
+            return found
+
+        def generate_until(self, requests: list[Any]) -> list[str]:
+            if inner.tokenizer.eos_token_id is None:
+                raise ModelError(f"{name}: the tokenizer names no end-of-text token, so no answer would ever end")
+            for request in requests:
+                context, settings = request.args
+                longest = inner.max_length - int(settings.get("max_gen_toks") or inner.max_gen_toks)
+                if longest < 1:
+                    raise ModelError(
+                        f"{name} reads {inner.max_length} tokens, and an answer may have "
+                        f"{settings.get('max_gen_toks')}: set max_tokens lower in --task-config"
+                    )
+                self.truncated += len(inner.tok_encode(context)) > longest
+            return list(inner.generate_until(requests, disable_tqdm=True))
+
+    return GuardedLM()
+
+
+def _check_numbers(totals: Sequence[float], name: str) -> None:
+    if any(math.isnan(total) for total in totals):
+        raise ModelError(f"{name}: the model gives probabilities that are no numbers; are its weights intact?")
+
+
+def _bare(inner: Any, text: str) -> list[int]:
+    ids: list[int] = inner.tok_encode(text, add_special_tokens=False)
+    return ids
