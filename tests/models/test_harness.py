@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -46,9 +46,14 @@ def asked(lm, kind, requests):
     return ask(lm, Asked("t", kind, requests, lambda number, results: {}))
 
 
+@cache
+def loaded(folder):
+    return AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+
+
 def by_hand(folder, context, continuation, bos=True):
     """Log-likelihood and greediness with nothing but transformers."""
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer, model = loaded(folder)
 
     def encode(text):
         return tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
@@ -97,8 +102,7 @@ def test_without_a_beginning_token(folders):
 
 def test_an_answer_is_what_the_model_writes(models, folders):
     context, settings = "The river ran past", {"until": ["mill"], "max_gen_toks": 8, "do_sample": False}
-    tokenizer = AutoTokenizer.from_pretrained(folders["gpt2"])
-    model = AutoModelForCausalLM.from_pretrained(folders["gpt2"])
+    tokenizer, model = loaded(folders["gpt2"])
     ids = torch.tensor([[tokenizer.bos_token_id, *tokenizer.encode(context, add_special_tokens=False)]])
     with torch.no_grad():
         for _ in range(8):
@@ -115,12 +119,28 @@ def test_what_does_not_fit_is_said(models):
     before = lm.truncated
     asked(lm, "cloze", [[(long, " mill")]])
     assert lm.truncated == before + 1
-    with pytest.raises(ModelError, match="reads 96 tokens"):
-        asked(lm, "cloze", [[("mill", f" {long}")]])
     with pytest.raises(ModelError, match="max_tokens lower"):
         asked(lm, "answer", [[("mill", {"until": ["\n"], "max_gen_toks": 96})]])
     with pytest.raises(ModelError, match="no token of its own"):
         asked(lm, "cloze", [[("mill", "")]])
+
+
+def test_a_continuation_longer_than_the_model_reads_is_scored_in_pieces(models, folders):
+    continuation = " the river ran past the old mill" * 30
+    [[(total, greedy)]] = asked(models["gpt2"], "cloze", [[("The miller said", continuation)]])
+    tokenizer, model = loaded(folders["gpt2"])
+    before = [tokenizer.bos_token_id, *tokenizer.encode("The miller said", add_special_tokens=False)]
+    ids = [tokenizer.bos_token_id, *tokenizer.encode("The miller said" + continuation, add_special_tokens=False)]
+    assert len(ids) > 200
+    expected = 0.0
+    for start in range(len(before), len(ids), 48):
+        window = ids[max(0, min(start + 48, len(ids)) - 97) : start + 48]
+        with torch.no_grad():
+            rows = torch.log_softmax(model(torch.tensor([window[:-1]])).logits[0].float(), dim=-1)
+        size = min(48, len(ids) - start)
+        expected += sum(float(rows[-i, window[-i]]) for i in range(1, size + 1))
+    assert total == pytest.approx(expected, abs=1e-2)
+    assert not greedy
 
 
 def test_a_prior_writes_no_answers_and_needs_a_beginning():

@@ -20,7 +20,9 @@ from recension.errors import InputError, ManifestMismatchError, ModelError, Usag
 from recension.models.harness import check_names, run_named, task_index
 from recension.models.prior_lm import prior_lm
 from recension.recipes.evaluate.task_files import TaskSettings, read_task, task_name
+from recension.report.tasks import tasks_sentence
 from recension.run.receipts import read_receipt, read_seal
+from tests.models.tiny import gpt2
 from tests.recipes.conftest import read, tree, write_jsonl
 
 CHOICES = [
@@ -168,6 +170,34 @@ def test_two_models_are_compared_document_by_document(files, tmp_path):
         evaluate_tasks("fake:sure", tmp_path / "b", asked, against=tmp_path / "c")
 
 
+def test_a_checkpoint_writes_answers(files, tmp_path):
+    config = tmp_path / "eval" / "tasks.yaml"
+    config.write_text("tasks:\n  qa: {file: qa.jsonl, max_tokens: 4, match: number}\n  mc: {file: mc.jsonl}\n")
+    model = gpt2(tmp_path / "run" / "model")  # a run folder stands for the model in it
+    asked = TasksSpec(task_config=str(config))
+    report = evaluate_tasks(f"hf:{tmp_path / 'run'}", tmp_path / "out", asked)
+    assert {task.name: task.figures[0].n for task in report.tasks} == {"qa": 1, "mc": 4}
+    [answer] = [row["answer"] for row in read(tmp_path / "out", "scores") if row["task"] == "qa"]
+    assert isinstance(answer, str)
+    assert recension.verify(tmp_path / "out").sound
+    # A finished run is read back without the model; other weights are another run.
+    before = (model / "tokenizer.json").rename(tmp_path / "kept.json").read_bytes()
+    with pytest.raises(ManifestMismatchError, match="tokenizer"):
+        evaluate_tasks(f"hf:{tmp_path / 'run'}", tmp_path / "out", asked)
+    (model / "tokenizer.json").write_bytes(before)
+    assert evaluate_tasks(f"hf:{tmp_path / 'run'}", tmp_path / "out", asked) == report
+
+
+def test_without_the_harness_the_extra_is_named(tmp_path, files):
+    code = (
+        "import sys; sys.modules['lm_eval'] = None\n"
+        "from recension import TasksSpec, evaluate_tasks\n"
+        f"evaluate_tasks('fake:plain', 'out', TasksSpec(file=({files['mc']!r},)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert "recension[eval]" in done.stderr.strip().splitlines()[-1]
+
+
 def test_examples_come_from_the_other_rows_or_from_a_file_of_their_own(files, tmp_path):
     config = tmp_path / "eval" / "tasks.yaml"
     config.write_text("tasks:\n  own: {file: cloze.jsonl}\n  apart: {file: cloze.jsonl, train: train.jsonl}\n")
@@ -260,12 +290,21 @@ metadata: {{version: 3}}
 """
 
 
+GROUP = """\
+group: recension_group
+task: [recension_local]
+aggregate_metric_list: [{metric: acc, aggregation: mean, weight_by_size: true}]
+metadata: {version: 1}
+"""
+
+
 @pytest.fixture(scope="module")
 def include(tmp_path_factory):
     folder = tmp_path_factory.mktemp("include")
     rows = [{"query": f"Line {i} says", "choices": ["one", "another"], "gold": i % 2} for i in range(8)]
     write_jsonl(folder / "rows.jsonl", rows)
     (folder / "local.yaml").write_text(YAML.format(folder=folder))
+    (folder / "group.yaml").write_text(GROUP)
     return folder
 
 
@@ -285,6 +324,22 @@ def test_a_task_by_name_keeps_what_the_harness_says(include, tmp_path):
     assert acc["stderr"] == pytest.approx(np.std(right, ddof=1) / math.sqrt(6))
     assert told["about"]["recension_local"]["chance"] == 0.5
     assert recension.verify(out).sound
+    # The same rows as a file of ours: the same numbers, to the last digit.
+    ours = evaluate_tasks("fake:plain", tmp_path / "ours", spec(str(include / "rows.jsonl"), limit=6)).to_json()
+    assert {k: v for k, v in ours["tasks"]["rows"]["acc"].items() if k != "n"} == {
+        k: v for k, v in acc.items() if k != "n"
+    }
+    pairs = zip(read(tmp_path / "ours", "scores"), read(out, "scores"), strict=True)
+    assert all(left["loglikelihoods"] == right["loglikelihoods"] for left, right in pairs)
+    group = evaluate_tasks(
+        "fake:plain", tmp_path / "group", TasksSpec(tasks=("recension_group",), include=str(include))
+    )
+    told = group.to_json()["tasks"]
+    assert list(told) == ["recension_local", "recension_group"]
+    assert told["recension_group"]["acc"]["n"] == 8
+    assert "Of 1 task with choices" in tasks_sentence(group) and "8 questions of 1 task" in tasks_sentence(group)
+    assert told["recension_group"]["acc"]["value"] == told["recension_local"]["acc"]["value"]
+    assert recension.verify(tmp_path / "group").sound
     write_jsonl(include / "more.yaml", [])
     with pytest.raises(ManifestMismatchError, match="include"):
         evaluate_tasks("fake:plain", out, TasksSpec(tasks=("recension_local",), include=str(include), limit=6))

@@ -88,5 +88,5 @@ def test_values(value, metric, text):
 def test_the_plot_stays_in_its_frame_and_can_be_heard():
     rows = [Interval("a" * 60, 0.0, 0.0, 3.0, 25.0), Interval("b", 100.0, 97.0, 100.0), Interval("c", 50.0, None, None)]
     svg = interval_plot(rows, Labels("Shares", "percent", ""))
-    assert "a" * 29 + "…" in svg and "a" * 60 + ": 0.0% (0.0 to 3.0), chance 25.0%" in svg
+    assert "a" * 25 + "…" in svg and "a" * 60 + ": 0.0% (0.0 to 3.0), chance 25.0%" in svg
     assert svg.count("<circle") == 3 and svg.count('class="chance"') == 1

@@ -65,7 +65,7 @@ def estimate(rule: str, items: Sequence[Item]) -> Estimate:
     elif RULES[rule].exponential:
         low, high = _around_exponential(moved.value, error)
     else:
-        low, high = _normal(moved.value, error)
+        low, high = interval(moved.value, error)
     return Estimate(moved.value, error, len(items), low, high)
 
 
@@ -74,9 +74,10 @@ def difference(rule: str, ours: Sequence[Item], theirs: Sequence[Item]) -> Estim
     if len(ours) != len(theirs):
         raise ValueError("the two models have to be judged on the same documents")
     left, right = _moved(rule, ours), _moved(rule, theirs)
-    error = _error(left.influence - right.influence)
-    value = left.value - right.value
-    return Estimate(value, error, len(ours), *_normal(value, error))
+    with np.errstate(invalid="ignore"):  # of two infinite perplexities there is no difference
+        error = _error(left.influence - right.influence)
+        value = left.value - right.value
+    return Estimate(value, error, len(ours), *interval(value, error))
 
 
 def _moved(rule: str, items: Sequence[Item]) -> _Moved:
@@ -86,7 +87,9 @@ def _moved(rule: str, items: Sequence[Item]) -> _Moved:
     influence = scale * (values - ratio * weights) / weights.mean()
     value = scale * ratio
     if exponential:
-        with np.errstate(over="ignore"):  # a model that gives a text no chance has an infinite perplexity
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # a model that gives a text no chance has an infinite perplexity
             value = np.exp(value)
             influence = influence * value
     return _Moved(float(value), influence)
@@ -97,7 +100,8 @@ def _error(influence: NDArray[np.float64]) -> float | None:
     return math.sqrt(float(np.square(influence).sum()) / (n - 1) / n) if n > 1 else None
 
 
-def _normal(value: float, error: float | None) -> tuple[float | None, float | None]:
+def interval(value: float, error: float | None) -> tuple[float | None, float | None]:
+    """95 % around a value, as far as it is normal."""
     return (None, None) if error is None else (value - Z95 * error, value + Z95 * error)
 
 

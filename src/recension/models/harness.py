@@ -222,7 +222,7 @@ def _outcome(name: str, task: Any, found: Any) -> TaskOutcome:
         kept = float(error) if isinstance(error, int | float) else None
         figures.append(Figure(metric, filtered, float(value), kept, rules.get(metric, ""), better.get(metric)))
     samples = tuple(_sample(one, task, rules) for one in found.get("samples", {}).get(name, ()))
-    n = int(found.get("n-samples", {}).get(name, {}).get("effective", 0))
+    n = int(results.get("sample_len", 0))
     said = str(found["versions"].get(name, ""))
     return TaskOutcome(name, said, int(found["n-shot"].get(name) or 0), n, tuple(figures), samples)
 

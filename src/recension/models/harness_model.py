@@ -143,23 +143,22 @@ def _guarded(inner: Any, name: str) -> Any:
         def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
             # Of a context that is nothing but white space HFLM would make an empty one, and fail.
             bare = [replace(request, arguments=split(*request.args)) for request in requests]
-            for request in bare:
-                self._look(*request.args)
-            found = list(inner.loglikelihood(bare, disable_tqdm=True))
+            long = [self._too_long(*request.args) for request in bare]
+            fitting = [request for request, ids in zip(bare, long, strict=True) if ids is None]
+            answers = iter(inner.loglikelihood(fitting, disable_tqdm=True) if fitting else [])
+            found = [next(answers) if ids is None else _in_pieces(inner, *ids) for ids in long]
             _check_numbers([total for total, _ in found], name)
             return found
 
-        def _look(self, before: str, rest: str) -> None:
-            # HFLM measures the whole and the context, and what the whole has more is the continuation.
-            whole = len(inner.tok_encode(before + rest)) if before else 1 + len(_bare(inner, rest))
-            own = whole - (len(inner.tok_encode(before)) if before else 1)
-            if own < 1:
+        def _too_long(self, before: str, rest: str) -> tuple[list[int], int] | None:
+            """The tokens of a continuation that no window holds, and where it begins among them."""
+            # As HFLM does it: what the whole has more than the context is the continuation.
+            whole = inner.tok_encode(before + rest) if before else [inner.prefix_token_id, *_bare(inner, rest)]
+            first = len(inner.tok_encode(before)) if before else 1
+            if first >= len(whole):
                 raise ModelError(f"{name}: {rest[:SHOWN]!r} has no token of its own after what stands before it")
-            if own > inner.max_length:
-                raise ModelError(
-                    f"{name} reads {inner.max_length} tokens, and {rest[:SHOWN]!r}... has {own}: take its row out"
-                )
-            self.truncated += whole > inner.max_length + 1
+            self.truncated += len(whole) > inner.max_length + 1
+            return (whole, first) if len(whole) - first > inner.max_length else None
 
         def loglikelihood_rolling(self, requests: list[Any]) -> list[float]:
             # The harness puts the token before the text by itself; a second one would be scored as if it were text.
@@ -191,6 +190,14 @@ def _guarded(inner: Any, name: str) -> Any:
 def _check_numbers(totals: Sequence[float], name: str) -> None:
     if any(math.isnan(total) for total in totals):
         raise ModelError(f"{name}: the model gives probabilities that are no numbers; are its weights intact?")
+
+
+def _in_pieces(inner: Any, ids: list[int], first: int) -> tuple[float, bool]:
+    """A long continuation, half a window at a time, each piece after as much as the model can read before it."""
+    step = max(1, inner.max_length // 2)
+    pieces = [(None, ids[:start], ids[start : start + step]) for start in range(first, len(ids), step)]
+    answers = inner._loglikelihood_tokens(pieces, disable_tqdm=True)
+    return float(sum(total for total, _ in answers)), all(greedy for _, greedy in answers)
 
 
 def _bare(inner: Any, text: str) -> list[int]:

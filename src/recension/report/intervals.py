@@ -8,9 +8,9 @@ from typing import NamedTuple
 from recension.report.page import escape
 from recension.report.plots import Labels
 
-WIDTH, ROW, TOP, BOTTOM, RIGHT = 640, 26, 12, 46, 64
+WIDTH, ROW, TOP, BOTTOM, RIGHT = 440, 24, 12, 46, 50
 LETTER = 6.6  # the width of a letter of the labels, about
-LONGEST = 30
+LONGEST = 26
 
 
 class Interval(NamedTuple):
@@ -54,11 +54,11 @@ def interval_plot(rows: Sequence[Interval], labels: Labels) -> str:
         if row.chance is not None:
             told += f", chance {row.chance:.1f}%"
             x = place(row.chance)
-            drawn.append(f'<line class="chance" x1="{x:.2f}" x2="{x:.2f}" y1="{y + 4:.2f}" y2="{y + 11:.2f}"/>')
+            drawn.append(f'<line class="chance" x1="{x:.2f}" x2="{x:.2f}" y1="{y - 9:.2f}" y2="{y + 9:.2f}"/>')
         drawn.append(
             f'<circle class="dot tone0" cx="{place(row.value):.2f}" cy="{y:.2f}" r="4">'
             f"<title>{escape(told)}</title></circle>"
-            f'<text class="tick" x="{WIDTH - RIGHT + 10}" y="{y + 4:.2f}">{row.value:.1f}%</text>'
+            f'<text class="tick" x="{WIDTH - RIGHT + 12}" y="{y + 4:.2f}">{row.value:.1f}</text>'
         )
         says.append(told)
     spoken = escape(f"{labels.title}: {labels.says or '; '.join(says)}.")

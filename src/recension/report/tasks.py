@@ -11,6 +11,7 @@ from recension.report.page import closing, counted, escape, masthead, number, op
 from recension.report.plots import Labels
 
 SHARES = ("acc", "acc_norm", "acc_bytes", "exact_match")
+DRAWN = ("acc", "acc_norm", "exact_match")
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -108,9 +109,10 @@ def _numbers(figure: TaskFigure | Compared) -> dict[str, Any]:
 
 def tasks_sentence(report: TasksReport) -> str:
     """The result in one breath."""
-    asked = sum(task.about.get("rows", 0) - task.about.get("dropped", 0) for task in report.tasks)
-    lost = sum(task.about.get("dropped", 0) for task in report.tasks)
-    parts = [f"{report.model} was asked {counted(asked, 'question')} of {counted(len(report.tasks), 'task')}."]
+    tasks = [task for task in report.tasks if task.about.get("kind") != "group"]
+    asked = sum(task.about.get("rows", 0) - task.about.get("dropped", 0) for task in tasks)
+    lost = sum(task.about.get("dropped", 0) for task in tasks)
+    parts = [f"{report.model} was asked {counted(asked, 'question')} of {counted(len(tasks), 'task')}."]
     guessed = [(task, best) for task in report.tasks if (best := _judged(task)) is not None]
     if guessed:
         above = [task for task, figure in guessed if figure.low is not None and figure.low > task.about["chance"]]
@@ -188,7 +190,7 @@ def _plot(report: TasksReport) -> str:
     """One row for each share; what is no share has no common axis."""
     rows = [
         Interval(
-            f"{task.name} · {figure.name}" if len({f.metric for f in task.figures} & set(SHARES)) > 1 else task.name,
+            f"{task.name} · {figure.name}" if len({f.metric for f in task.figures} & set(DRAWN)) > 1 else task.name,
             100 * figure.value,
             100 * figure.low if figure.low is not None else None,
             100 * figure.high if figure.high is not None else None,
@@ -198,11 +200,11 @@ def _plot(report: TasksReport) -> str:
         )
         for task in report.tasks
         for figure in task.figures
-        if figure.metric in SHARES and figure.value is not None
+        if figure.metric in DRAWN and figure.value is not None
     ]
     if not rows:
         return ""
-    labels = Labels("Share of right answers, with 95% intervals", "percent; the ticks below the dots mark chance", "")
+    labels = Labels("Share of right answers, with 95% intervals", "percent; coloured lines mark chance", "")
     return f'<section><div class="plots wide">{interval_plot(rows, labels)}</div></section>\n'
 
 
@@ -256,7 +258,7 @@ def _flat(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-_STYLE = "\n.plots.wide{grid-template-columns:minmax(0,46rem)}.chance{stroke:var(--bar-two);stroke-width:2}\n"
+_STYLE = "\n.plots.wide{grid-template-columns:minmax(0,36rem)}.chance{stroke:var(--bar-two);stroke-width:2}\n"
 _TERMS = """<p class="terms">↑ more is better, ↓ less is better. acc: the most probable choice is the right one (of cloze
 tasks: every token of the continuation is the most probable one); acc_norm and acc_bytes: the same after division by the
 characters or by the bytes of the choice. The standard error is that of drawing other documents of the same kind; it says

@@ -14,7 +14,7 @@ from recension.corpus import BadRow, read_table_rows
 from recension.document import JSON
 from recension.errors import InputError
 from recension.identity import sha256
-from recension.methods.estimates import Estimate, Item, difference, estimate
+from recension.methods.estimates import Estimate, Item, difference, estimate, interval
 from recension.methods.questions import MEASURES, Answered, Question, answered, chance, examples_for, lead, requests
 from recension.models.harness import Asked, Sample, TaskOutcome, ask
 from recension.recipes.evaluate.task_files import TaskFile
@@ -106,8 +106,8 @@ def _file_rows(task: TaskFile, asked: Sequence[Any], told: Sequence[Answered]) -
         )  # fmt: skip
 
 
-def write_named_task(shard: ShardWriter, outcomes: Sequence[TaskOutcome]) -> dict[str, JSON]:
-    """What the harness found for a name: one task, or all of a group."""
+def write_named_task(shard: ShardWriter, outcomes: Sequence[TaskOutcome], truncated: int) -> dict[str, JSON]:
+    """What the harness found for a name: one task, or all of a group, which stands last and carries the cut prompts."""
     tasks: list[JSON] = []
     for outcome in outcomes:
         documents = len({sample.document for sample in outcome.samples})
@@ -118,11 +118,13 @@ def write_named_task(shard: ShardWriter, outcomes: Sequence[TaskOutcome]) -> dic
         options = [1 / sample.options for sample in outcome.samples if sample.options]
         about: dict[str, JSON] = {
             "source": "lm-evaluation-harness",
+            "kind": None if outcome.samples else "group",
             "version": outcome.version,
             "rows": outcome.n,
             "dropped": 0,
             "fewshot": outcome.fewshot,
             "chance": sum(options) / len(options) if options else None,
+            "truncated": truncated if outcome is outcomes[-1] else 0,
         }
         figures: list[JSON] = []
         for figure in outcome.figures:
@@ -134,7 +136,7 @@ def write_named_task(shard: ShardWriter, outcomes: Sequence[TaskOutcome]) -> dic
             ours = estimate(figure.rule, items) if figure.rule and items else None
             # The harness's own value and error are kept; where it gives no error, ours stands.
             error = figure.stderr if figure.stderr is not None or ours is None else ours.stderr
-            low, high = (ours.low, ours.high) if ours else (None, None)
+            low, high = (ours.low, ours.high) if ours else interval(figure.value, error)
             found = Estimate(figure.value, error, len(items) or outcome.n, low, high)
             figures.append(_figure(figure.metric, figure.filter, found, figure.rule, figure.higher))
         tasks.append({"name": outcome.name, "about": about, "figures": figures})
@@ -215,6 +217,6 @@ def _scores(out: Path) -> dict[tuple[str, str], dict[int, Score]]:
         for batch in read_table_rows(path):
             for row in batch.select(["task", "document", "sha256", "filter", "metrics"]).to_pylist():
                 read = msgspec.json.decode(row["metrics"], type=dict[str, tuple[float | None, float]])
-                items = {metric: Item(*item) for metric, item in read.items() if item[0] is not None}
+                items = {metric: Item(value, weight) for metric, (value, weight) in read.items() if value is not None}
                 found.setdefault((row["task"], row["filter"]), {})[row["document"]] = Score(row["sha256"], items)
     return found

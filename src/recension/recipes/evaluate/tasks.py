@@ -38,6 +38,7 @@ from recension.run.shards import ShardPlan, ShardWriter
 from recension.run.verify import file_sha256
 
 RECIPE_VERSION = 1
+_CHECKPOINTS = ("batch_size", "bos", "device", "dtype", "threads", "batch_tokens", "context")  # mean nothing elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def _manifest(model: str, spec: TasksSpec, files: Sequence[TaskFile], asked: Har
     for name in ("file", "task_config", "include"):
         del said[name]  # what is in the files counts, and not where they are
     if not model.startswith("hf:"):
-        said = {name: value for name, value in said.items() if name not in ("batch_size", "bos")}
+        said = {name: value for name, value in said.items() if name not in _CHECKPOINTS}
     identity: dict[str, JSON] = {
         "spec": said,
         "files": [task.identity for task in files],
@@ -171,7 +172,9 @@ def _ask_missing(run: Run, spec: TasksSpec, files: Sequence[TaskFile], asked: Ha
                 stats = write_file_task(shard, files[number], lm, spec.fewshot or 0, spec.seed)
             else:
                 name = spec.tasks[number - len(files)]
-                stats = write_named_task(shard, run_named(lm, index, name, spec.limit, spec.fewshot, spec.seed))
+                before = lm.truncated
+                outcomes = run_named(lm, index, name, spec.limit, spec.fewshot, spec.seed)
+                stats = write_named_task(shard, outcomes, lm.truncated - before)
             rows += shard.used
             shard.commit(stats)
     observer.update(Progress("evaluate tasks", rows, fraction=1.0, shards=total))
@@ -187,7 +190,7 @@ def _finish(run: Run, model: str, files: Sequence[TaskFile], asked: HarnessModel
         model=model,
         spec=asked.spec,
         versions={"recension": __version__, "lm_eval": harness_version()},
-        settings={name: str(value) for name, value in config.items() if value not in (None, [], "")},
+        settings=_said(config, model),
         tasks=results,
         against=None if against is None else _name_of(against),
         differences=() if against is None else tuple(compared(run.out, against)),
@@ -204,6 +207,13 @@ def _finish(run: Run, model: str, files: Sequence[TaskFile], asked: HarnessModel
         inputs |= {f"train:{task.train.file.label}": task.train.sha256 for task in files if task.train}
         seal(run, inputs, pages)
     return report
+
+
+def _said(config: Mapping[str, Any], model: str) -> dict[str, str]:
+    """The settings that have a say, as words."""
+    kept = config if model.startswith("hf:") else {k: v for k, v in config.items() if k not in _CHECKPOINTS}
+    words = {k: ", ".join(map(str, v)) if isinstance(v, list) else str(v) for k, v in kept.items() if v is not None}
+    return {name: value for name, value in words.items() if value}
 
 
 def _name_of(other: Path) -> str:
