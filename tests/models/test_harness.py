@@ -100,6 +100,17 @@ def test_without_a_beginning_token(folders):
     assert total == pytest.approx(by_hand(folders["gpt2"], *PAIRS[0], bos=False)[0], abs=1e-3)
 
 
+@pytest.mark.parametrize("family", ["gpt2", "llama-metaspace"])
+def test_as_the_tokenizer_does_is_as_the_harness_does(folders, family):
+    from lm_eval.models.huggingface import HFLM
+
+    plain = HFLM(pretrained=str(folders[family]), device="cpu", dtype="float32", batch_size=2)
+    ours = harness_model(f"hf:{folders[family]}", HarnessOptions(bos="tokenizer")).load()
+    pairs = [pair for pair in PAIRS if "<" not in pair[1]]
+    found, expected = (asked(lm, "choices", [pairs])[0] for lm in (ours, plain))
+    assert [total for total, _ in found] == pytest.approx([total for total, _ in expected], abs=1e-4)
+
+
 def test_an_answer_is_what_the_model_writes(models, folders):
     context, settings = "The river ran past", {"until": ["mill"], "max_gen_toks": 8, "do_sample": False}
     tokenizer, model = loaded(folders["gpt2"])

@@ -198,11 +198,13 @@ def run_named(lm: Any, index: Any, name: str, limit: int | None, fewshot: int | 
 
 
 def _loaded(index: Any, name: str) -> Any:
+    from datasets.exceptions import DatasetsError
+
     try:
         return index.load([name])
     except ImportError as error:
         raise InputError(f"task '{name}' needs a package that is not installed: {brief(error)}") from error
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, DatasetsError) as error:
         raise InputError(
             f"task '{name}': its data cannot be loaded ({brief(error)}); tasks of lm-evaluation-harness come from the "
             "hub and need the network once, files of your own (--file) do not"
