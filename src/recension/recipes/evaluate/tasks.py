@@ -88,8 +88,8 @@ class TasksSpec:
             raise UsageError("--fewshot is 0 or more")
         if self.batch_size < 1:
             raise UsageError("--batch-size is 1 or more")
-        if self.seed < 0:
-            raise UsageError("--seed is 0 or more")
+        if not 0 <= self.seed < 1 << 32:
+            raise UsageError("--seed lies between 0 and 4294967295")
 
 
 def evaluate_tasks(
@@ -203,6 +203,7 @@ def _finish(run: Run, model: str, files: Sequence[TaskFile], asked: HarnessModel
     }
     sealed = read_seal(run.out)
     if sealed is None or sealed.key != run.key or sealed.files != {k: sha256(v) for k, v in pages.items()}:
+        break_seal(run.out)  # killed between the pages and the seal, the run is unfinished and not damaged
         inputs = {task.source.file.label: task.source.sha256 for task in files}
         inputs |= {f"train:{task.train.file.label}": task.train.sha256 for task in files if task.train}
         seal(run, inputs, pages)
