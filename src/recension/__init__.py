@@ -22,6 +22,15 @@ _HOMES = {
     "train_ngram": "recension.recipes.train_ngram",
     "NgramSpec": "recension.recipes.train_ngram",
     "NgramEffort": "recension.recipes.train_ngram",
+    "train_pretrain": "recension.recipes.train",
+    "train_continue": "recension.recipes.train",
+    "train_sft": "recension.recipes.train",
+    "PretrainSpec": "recension.recipes.train.spec",
+    "ContinueSpec": "recension.recipes.train.spec",
+    "SftSpec": "recension.recipes.train.spec",
+    "LearningSettings": "recension.recipes.train.spec",
+    "TrainEffort": "recension.recipes.train.spec",
+    "TrainReport": "recension.report",
     "verify": "recension.run.verify",
     "Verification": "recension.run.verify",
     "view": "recension.recipes.view",
@@ -42,23 +51,29 @@ _HOMES = {
 
 __all__ = [
     "Ask",
+    "ContinueSpec",
     "Document",
     "Dropped",
     "EditReport",
     "EditSpec",
     "Effort",
+    "LearningSettings",
     "NgramEffort",
     "NgramSpec",
     "Origin",
+    "PretrainSpec",
     "Prior",
     "PriorOptions",
     "PriorSettings",
     "RecensionError",
     "RevertSpec",
     "RowSettings",
+    "SftSpec",
     "TasksReport",
     "TasksSpec",
     "TokenScores",
+    "TrainEffort",
+    "TrainReport",
     "Verification",
     "ViewSpec",
     "__version__",
@@ -67,7 +82,10 @@ __all__ = [
     "load_prior",
     "plan_edit",
     "revert",
+    "train_continue",
     "train_ngram",
+    "train_pretrain",
+    "train_sft",
     "verify",
     "view",
 ]
@@ -81,9 +99,11 @@ if TYPE_CHECKING:
     from recension.recipes.evaluate.tasks import TasksSpec, evaluate_tasks
     from recension.recipes.revert import RevertSpec, revert
     from recension.recipes.settings import Effort, PriorSettings, RowSettings
+    from recension.recipes.train import train_continue, train_pretrain, train_sft
+    from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
     from recension.recipes.view import ViewSpec, view
-    from recension.report import EditReport
+    from recension.report import EditReport, TrainReport
     from recension.report.tasks import TasksReport
     from recension.run.verify import Verification, verify
 

@@ -11,6 +11,7 @@ RecensionError                 the CLI prints it in one line and exits with 2
 ├── ModelError                 a model that cannot be found, loaded or used for this
 │   └── MissingExtraError      an optional dependency is not installed
 ├── WorkerError                a worker process died
+├── DivergedError              a training whose loss is no number any more, or has risen for good
 ├── UnreachableError           a requested share or budget cannot be met; the message names the maximum
 └── VerificationError          a folder does not hold what its receipts say
 
@@ -63,6 +64,12 @@ class MissingExtraError(ModelError):
 
 class WorkerError(RecensionError):
     pass
+
+
+class DivergedError(RecensionError):
+    def __init__(self, step: int, why: str, remedy: str = "") -> None:
+        super().__init__(f"training went wrong at step {step:,}: {why}{remedy}")
+        self.step, self.why = step, why
 
 
 class UnreachableError(RecensionError):

@@ -1,4 +1,4 @@
-"""Tables on disk: parquet or JSON lines, the same bytes for the same batches, in bounded memory."""
+"""Tables on disk: parquet, JSON lines or Arrow, the same bytes for the same batches, in bounded memory."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from recension.corpus.streams import Stream
 from recension.corpus.tablerows import json_bytes
 from recension.errors import InputError, UsageError
 
-Format = Literal["parquet", "jsonl", "jsonl.gz", "jsonl.zst"]
-FORMATS: tuple[Format, ...] = ("parquet", "jsonl", "jsonl.gz", "jsonl.zst")
+Format = Literal["parquet", "jsonl", "jsonl.gz", "jsonl.zst", "arrow"]
+FORMATS: tuple[Format, ...] = ("parquet", "jsonl", "jsonl.gz", "jsonl.zst")  # for documents
+MAPPED: Format = "arrow"  # for what is read through a memory map: not packed
 GROUP_BYTES = 16 << 20
 READ_LINES = 512
 READ_BYTES = 4 << 20
@@ -93,7 +94,10 @@ class TableWriter:
         self._file = _Counted(path)
         self._parquet: Any = None
         self._lines: Any = None
-        if format == "parquet":
+        self._arrow: Any = None
+        if format == "arrow":
+            self._arrow = pa.ipc.new_file(pa.PythonFile(self._file, "w"), schema)
+        elif format == "parquet":
             self._parquet = pq.ParquetWriter(
                 pa.PythonFile(self._file, "w"), schema, compression="zstd", write_page_checksum=True
             )
@@ -119,6 +123,9 @@ class TableWriter:
             if not batch.num_rows:
                 continue
             self.rows += batch.num_rows
+            if self._arrow is not None:
+                self._arrow.write_batch(batch)
+                continue
             if self._lines is not None:
                 self._write_lines(batch)
                 continue
@@ -134,6 +141,8 @@ class TableWriter:
         if self._parquet is not None:
             self._write_group()
             self._parquet.close()
+        elif self._arrow is not None:
+            self._arrow.close()
         elif self._lines is not self._file:
             self._lines.close()
         digest = self._file.finish()
@@ -157,7 +166,7 @@ class TableWriter:
 
 def open_writer(path_stem: Path, schema: pa.Schema, format: str) -> TableWriter:
     """A writer for the file `path_stem` plus the ending of its format."""
-    if format not in FORMATS:
+    if format not in (*FORMATS, MAPPED):
         raise UsageError(f"unknown format '{format}': choose one of {', '.join(FORMATS)}")
     return TableWriter(path_stem.parent / f"{path_stem.name}.{format}", schema, format)
 
@@ -171,6 +180,10 @@ def read_table_rows(path: Path, schema: pa.Schema | None = None) -> Iterator[pa.
                     metadata = table.metadata.row_group(group)
                     size = max(1, min(1024, READ_BYTES * metadata.num_rows // max(metadata.total_byte_size, 1)))
                     yield from table.iter_batches(size, row_groups=[group], use_threads=False)
+            return
+        if path.name.endswith(f".{MAPPED}"):
+            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as mapped:
+                yield from (mapped.get_batch(number) for number in range(mapped.num_record_batches))
             return
         yield from _read_lines(path, schema)
     except (pa.ArrowException, msgspec.DecodeError) as error:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from recension.document import JSON
 from recension.errors import MissingExtraError, ModelError
-from recension.models import onednn, packed_attention
+from recension.models import hub, onednn, packed_attention
 from recension.models.bodies import Body, Layout
 from recension.models.heads import Head, Scorer
 from recension.models.options import PriorOptions
@@ -26,7 +22,6 @@ LONGEST_CONTEXT = 4096
 CPU_BATCH = 2048
 CUDA_BATCH = 16384
 Matmul = Literal["onednn", "native"]
-_WEIGHTS = (".safetensors", ".bin", ".json", ".model")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,30 +48,27 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
     if options.threads < 1:
         raise ModelError(f"a prior runs on at least one thread, not {options.threads}")
     torch.set_num_threads(options.threads)
-    place, revision = split_name(name)
+    place, revision = hub.split_name(name)
     device, dtype = device_of(options.device), dtype_of(options.dtype, options.device)
-    with quiet():
-        check_there(place, revision)
+    with hub.quiet():
+        hub.check_there(place, revision)
         tokenizer, surfaces, bos = _load_tokenizer(place, revision)
-        model = load_model(place, revision, dtype).to(device).eval()
+        model = hub.load_model(place, revision, dtype).to(device).eval()
         context = context_of(model.config, options.context)
         matmul: Matmul = "onednn" if onednn.usable(device, dtype) else "native"
         taken = _take_apart(model, device, f"hf:{name}", matmul)
         if taken is None:
             matmul = "native"
-            taken = _take_apart(load_model(place, revision, dtype).eval(), device, f"hf:{name}", matmul)
+            taken = _take_apart(hub.load_model(place, revision, dtype).eval(), device, f"hf:{name}", matmul)
     if taken is None:
         raise ModelError(f"hf:{name}: its parts do not give what the whole model gives")
     body, head = taken
     known = len(surfaces.characters)
     banned = sorted({i for i in surfaces.special if i < head.vocabulary} | set(range(known, head.vocabulary)))
     budget = options.batch_tokens or (CUDA_BATCH if device.type == "cuda" else CPU_BATCH)
-    local = Path(place).is_dir()
     spec: dict[str, JSON] = {
         "kind": "hf",
-        "name": "local files" if local else place,
-        "revision": None if local else getattr(model.config, "_commit_hash", None) or revision,
-        "files": fingerprints(Path(place)) if local else None,
+        **hub.identity(place, revision, model.config),
         "architecture": type(model).__name__,
         "device": device.type,
         "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
@@ -92,34 +84,6 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
     }
     scorer = Scorer(head, torch.tensor(banned, dtype=torch.int64, device=device))
     return Checkpoint(tokenizer, surfaces, body, scorer, bos, context, budget, spec)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """transformers tells of its loading on the terminal, where our own progress stands."""
-    from huggingface_hub.utils import logging as hub_notices
-    from transformers.utils import logging as notices
-
-    logging: Any = notices
-    hub: Any = hub_notices
-    verbosity, bars, hub_verbosity = logging.get_verbosity(), logging.is_progress_bar_enabled(), hub.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    hub.set_verbosity_error()  # it tells of every retry; our one line comes after them
-    try:
-        yield
-    finally:
-        hub.set_verbosity(hub_verbosity)
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-
-
-def split_name(name: str) -> tuple[str, str | None]:
-    if Path(name).expanduser().is_dir():
-        return str(Path(name).expanduser()), None
-    place, _, revision = name.rpartition("@")
-    return (place, revision) if place else (name, None)
 
 
 def device_of(name: str) -> torch.device:
@@ -147,32 +111,10 @@ def dtype_of(name: str, device: str) -> torch.dtype:
     return known[name]
 
 
-def check_there(place: str, revision: str | None) -> str | None:
-    """Ask for the smallest file first: without a network every file costs half a minute of attempts.
-
-    Gives the commit that a name of the hub stands for.
-    """
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
-    except OSError as error:
-        raise ModelError(f"hf:{place}: not found ({brief(error)}); {advice(place)}") from error
-    except (ValueError, KeyError) as error:
-        raise ModelError(f"hf:{place}: no model that transformers knows ({brief(error)})") from error
-    return getattr(config, "_commit_hash", None)
-
-
 def _load_tokenizer(place: str, revision: str | None) -> tuple[Any, Surfaces, int | None]:
     from tokenizers import Tokenizer
-    from transformers import AutoTokenizer
 
-    try:
-        loaded = AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError, ImportError) as error:
-        raise ModelError(f"hf:{place}: no tokenizer can be loaded ({brief(error)}); {advice(place)}") from error
-    if not getattr(loaded, "is_fast", False):
-        raise ModelError(f"hf:{place}: the model has no fast tokenizer (tokenizer.json), which exact spans need")
+    loaded = hub.load_fast(place, revision)
     # A copy, so that nothing set here is seen by others who use the same tokenizer.
     tokenizer = Tokenizer.from_str(loaded.backend_tokenizer.to_str())
     tokenizer.no_truncation()
@@ -182,39 +124,6 @@ def _load_tokenizer(place: str, revision: str | None) -> tuple[Any, Surfaces, in
     return tokenizer, surfaces_of(tokenizer, loaded.all_special_ids), loaded.bos_token_id
 
 
-def load_model(place: str, revision: str | None, dtype: torch.dtype) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            place, revision=revision, dtype=dtype, trust_remote_code=False, output_loading_info=True
-        )
-    except OSError as error:
-        raise ModelError(f"hf:{place}: not found ({brief(error)}); {advice(place)}") from error
-    except (ValueError, KeyError) as error:
-        raise ModelError(f"hf:{place}: no causal language model that transformers knows ({brief(error)})") from error
-    except ImportError as error:
-        raise ModelError(f"hf:{place}: the model needs a package that is not installed ({brief(error)})") from error
-    model, notes = loaded
-    if missing := sorted(notes.get("missing_keys") or ()):
-        raise ModelError(
-            f"hf:{place}: the checkpoint lacks weights of {type(model).__name__} ({missing[0]}"
-            f"{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}); it was made for something else"
-        )
-    return model
-
-
-def brief(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:160].rstrip(". ")
-
-
-def advice(place: str) -> str:
-    if place.startswith((".", "/", "~")) or place.count("/") > 1:
-        return "check that the folder exists and holds config.json, tokenizer.json and weights"
-    return "check the name and the network, or give the path of a local folder"
-
-
 def context_of(config: Any, wanted: int | None) -> int:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     limits = [getattr(text, key, None) for key in ("max_position_embeddings", "n_positions", "max_seq_len")]
@@ -222,15 +131,6 @@ def context_of(config: Any, wanted: int | None) -> int:
     if wanted is not None and wanted > longest:
         raise ModelError(f"a context of {wanted} tokens was asked for, but the model reads at most {longest}")
     return wanted or min(longest, LONGEST_CONTEXT)
-
-
-def fingerprints(folder: Path) -> dict[str, JSON]:
-    found: dict[str, JSON] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix in _WEIGHTS and path.is_file():
-            with path.open("rb") as handle:
-                found[path.name] = hashlib.file_digest(handle, "sha256").hexdigest()
-    return found
 
 
 # --- taking a model apart -------------------------------------------------------------------------------------------

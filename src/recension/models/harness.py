@@ -12,8 +12,8 @@ import numpy as np
 
 from recension.errors import InputError, MissingExtraError, UsageError
 from recension.identity import fingerprint
-from recension.models.checkpoint import brief
 from recension.models.harness_quiet import one_process, undisturbed
+from recension.models.hub import brief
 
 BOOTSTRAP = 1000
 OUTPUTS = {"text": "loglikelihood_rolling", "answer": "generate_until"}

@@ -5,24 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from recension.document import JSON
 from recension.errors import MissingExtraError, ModelError
-from recension.models.checkpoint import (
-    brief,
-    check_there,
-    context_of,
-    device_of,
-    dtype_of,
-    fingerprints,
-    load_model,
-    quiet,
-    split_name,
-)
+from recension.models import hub
+from recension.models.checkpoint import context_of, device_of, dtype_of
 from recension.models.harness_quiet import undisturbed
-from recension.models.load import load_prior, local_model
+from recension.models.load import load_prior
 from recension.models.options import PriorOptions
 from recension.models.prior_lm import prior_lm, split
 
@@ -56,23 +46,20 @@ def harness_model(name: str, options: HarnessOptions) -> HarnessModel:
     if scheme != "hf":
         prior = load_prior(name, options.prior)
         return HarnessModel(dict(prior.spec), lambda: prior_lm(prior, name))
-    place, revision = split_name(local_model(rest))
-    if not place:
+    if not rest:
         raise ModelError(f"model '{name}' names no model; write hf:NAME_OR_PATH")
+    place, revision = hub.split_name(rest)
     try:
         import torch
         import transformers
     except ImportError as error:
         raise MissingExtraError("hf", f"model {name}") from error
     device = device_of(options.prior.device)
-    with quiet():
-        commit = check_there(place, revision)
-    local = Path(place).is_dir()
+    with hub.quiet():
+        config = hub.check_there(place, revision)
     spec: dict[str, JSON] = {
         "kind": "hf",
-        "name": "local files" if local else place,
-        "revision": None if local else commit or revision,
-        "files": fingerprints(Path(place)) if local else None,
+        **hub.identity(place, revision, config),
         "device": device.type,
         "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "dtype": str(dtype_of(options.prior.dtype, options.prior.device)).removeprefix("torch."),
@@ -98,7 +85,7 @@ def _load(place: str, revision: str | None, options: HarnessOptions) -> Any:
     device = device_of(options.prior.device)
     with undisturbed(0):
         tokenizer = _tokenizer(place, revision, options.bos)
-        model = load_model(place, revision, dtype_of(options.prior.dtype, options.prior.device)).to(device).eval()
+        model = hub.load_model(place, revision, dtype_of(options.prior.dtype, options.prior.device)).to(device).eval()
         inner = HFLM(
             pretrained=model,
             tokenizer=tokenizer,
@@ -113,14 +100,8 @@ def _load(place: str, revision: str | None, options: HarnessOptions) -> Any:
 
 def _tokenizer(place: str, revision: str | None, bos: Bos) -> Any:
     from tokenizers.processors import TemplateProcessing
-    from transformers import AutoTokenizer
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError, ImportError) as error:
-        raise ModelError(f"hf:{place}: no tokenizer can be loaded ({brief(error)})") from error
-    if not getattr(tokenizer, "is_fast", False):
-        raise ModelError(f"hf:{place}: the model has no fast tokenizer (tokenizer.json)")
+    tokenizer = hub.load_fast(place, revision)
     if tokenizer.bos_token_id is None and tokenizer.eos_token_id is None:
         raise ModelError(f"hf:{place}: the tokenizer names no token that could stand at the beginning of a text")
     # "</s>" in a document is four characters, not the end of it.

@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import numpy as np
 
-from recension.models.checkpoint import quiet
+from recension.models.hub import quiet
 
 
 @contextmanager

@@ -17,13 +17,6 @@ _LATER = {
 }
 
 
-def local_model(place: str) -> str:
-    """`hf:OUT` may name a run folder of ours: then the checkpoint is in its `model/`."""
-    folder = Path(place).expanduser()
-    within = folder / "model"
-    return str(within) if (within / "config.json").is_file() and not (folder / "config.json").is_file() else place
-
-
 def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
     """Load `hf:NAME_OR_PATH[@REVISION]`, `ngram:PATH` or `fake:KIND` (for tests)."""
     options = options or PriorOptions()
@@ -35,7 +28,7 @@ def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
     if scheme == "hf":
         from recension.models.transformers_prior import load_transformers
 
-        return load_transformers(local_model(rest), options)
+        return load_transformers(rest, options)
     if scheme == "ngram":
         from recension.models.ngram import NgramPrior
 

@@ -2,6 +2,7 @@
 
 from recension.report.card import Card, CardPart, dataset_card
 from recension.report.edit import edit_page, edit_summary_lines
+from recension.report.train import SourceReport, TrainReport, model_card, train_page, train_summary_lines
 from recension.report.values import (
     EditReport,
     GenerationReport,
@@ -18,11 +19,16 @@ __all__ = [
     "EditReport",
     "GenerationReport",
     "Mark",
+    "SourceReport",
+    "TrainReport",
     "ViewedDocument",
     "ViewedText",
     "dataset_card",
     "edit_page",
     "edit_report_from_json",
     "edit_summary_lines",
+    "model_card",
+    "train_page",
+    "train_summary_lines",
     "write_view",
 ]

@@ -93,6 +93,55 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]], labels: Labe
     )
 
 
+def curve_chart(series: Mapping[str, Sequence[tuple[float, float]]], labels: Labels) -> str:
+    """Lines of many points, on an axis as wide as their values: what a training is watched by."""
+    points = [p for line in series.values() for p in line if math.isfinite(p[1])]
+    if not points:
+        return _frame(labels, "there are no points", _empty())
+    first, last = min(x for x, _ in points), max(x for x, _ in points)
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    if low < 0.4 * high:
+        low = min(low, 0.0)
+    step = _scale(high - low)[1] if high > low else max(abs(high), 1e-12) / 4
+    bottom = step * math.floor(low / step + 1e-9)
+    top = step * max(math.ceil(high / step - 1e-9), math.floor(low / step) + 1)
+    width = last - first
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = (x - first) / width if width else 0.5
+        return LEFT + _INNER_WIDTH * across, TOP + _INNER_HEIGHT * (1 - (y - bottom) / (top - bottom))
+
+    drawn, says, legend_x = [], [], float(LEFT)
+    for i, (name, line) in enumerate(series.items()):
+        spots = [place(x, y) for x, y in line if math.isfinite(y)]
+        path = " ".join(f"{'L' if k else 'M'}{x:.2f} {y:.2f}" for k, (x, y) in enumerate(spots))
+        drawn.append(f'<path class="line thin tone{i % 2}" d="{path}"/>')
+        if len(line) <= 40:
+            drawn += [
+                f'<circle class="dot tone{i % 2}" cx="{x:.2f}" cy="{y:.2f}" r="2.5">'
+                f"<title>{escape(f'{name}, {line[k][0]:g}: {_short(line[k][1])}')}</title></circle>"
+                for k, (x, y) in enumerate(spots)
+            ]
+        if len(series) > 1:
+            drawn.append(
+                f'<rect class="key tone{i % 2}" x="{legend_x:.0f}" y="6" width="10" height="3"/>'
+                f'<text class="tick" x="{legend_x + 15:.0f}" y="12">{escape(name)}</text>'
+            )
+            legend_x += 30 + 6.4 * len(name)
+        says.append(f"{name} from {_short(line[0][1])} to {_short(line[-1][1])}")
+    ticks = [
+        (place(first + width * k / 4, bottom)[0], f"{first + width * k / 4:,.0f}") for k in range(5 if width else 1)
+    ]
+    lines = []
+    for k in range(1 + round((top - bottom) / step)):
+        y = TOP + _INNER_HEIGHT * (1 - k * step / (top - bottom))
+        if k:
+            lines.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.2f}" y2="{y:.2f}"/>')
+        label = _short(bottom + k * step)
+        lines.append(f'<text class="tick" x="{LEFT - 7}" y="{y + 4:.2f}" text-anchor="end">{label}</text>')
+    return _frame(labels, labels.says or "; ".join(says) + ".", "".join(lines) + "".join(drawn) + _x_axis(ticks))
+
+
 def _frame(labels: Labels, says: str, inside: str) -> str:
     return (
         f'<figure class="plot"><figcaption>{escape(labels.title)}</figcaption>'

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
 from recension.errors import TooManyDroppedError
 from recension.identity import sha256
@@ -17,8 +17,8 @@ from recension.run.manifest import Run
 from recension.run.progress import INTERVAL, Observer, Progress, read_pulses
 from recension.run.receipts import Receipt, Seal, add_counts, break_seal, digest_of_receipts, receipts, write_seal
 
-if TYPE_CHECKING:
-    from recension.corpus import Corpus, Piece
+Piece = TypeVar("Piece", bound="Work")
+Drawn_co = TypeVar("Drawn_co", bound="Work", covariant=True)
 
 EARLY = 1_000  # rows before a share of dropped ones is judged while the run is still going
 
@@ -31,6 +31,27 @@ class Bounds:
     limit: int | None = None
     max_dropped: float | None = None
     expected: int = 0  # bytes in all pieces, as far as can be told before reading them
+
+
+class Work(Protocol):
+    """A piece of an input, as far as a run has to know it."""
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def rows_cap(self) -> int | None: ...
+
+
+class Source(Protocol[Drawn_co]):
+    """What is cut into pieces: a corpus, or several."""
+
+    def pieces(
+        self, shard_bytes: int, limit: int | None = None, skip: Callable[[int], bool] = ...
+    ) -> Iterator[Drawn_co]: ...
 
 
 class Tally:
@@ -66,7 +87,12 @@ class Tally:
 
 
 def execute(
-    run: Run, task: Callable[[Piece], Receipt], corpus: Corpus, engine: Engine, bounds: Bounds, observer: Observer
+    run: Run,
+    task: Callable[[Piece], Receipt],
+    corpus: Source[Piece],
+    engine: Engine,
+    bounds: Bounds,
+    observer: Observer,
 ) -> None:
     """Do every piece that has no receipt."""
     tally = Tally(run, run.manifest.recipe)

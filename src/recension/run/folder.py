@@ -19,7 +19,7 @@ LOCK = ".lock"
 WORKERS = ".workers"
 SCRATCH = ".tmp"
 PARTS = ("data", "dropped", "edits", "scores", "journal", "tokens", "checkpoints", "model", "receipts", "passes")
-PAGES = ("report.json", "report.html", "view.html", "README.md", "config.yaml")
+PAGES = ("report.json", "report.html", "view.html", "README.md", "config.yaml", "curve.jsonl")
 
 
 @contextmanager

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DROPPED_BATCH = 256
+MAPPED_PARTS = ("tokens",)  # read through a memory map later, so written as Arrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,8 @@ class ShardWriter:
         if part not in self._writers:
             schema = DROPPED_SCHEMA if part == "dropped" else self.plan.schemas[part]
             (self._scratch / part).mkdir(exist_ok=True)
-            self._writers[part] = open_writer(self._scratch / part / f"{self.index:05d}", schema, self.plan.format)
+            format = "arrow" if part in MAPPED_PARTS else self.plan.format
+            self._writers[part] = open_writer(self._scratch / part / f"{self.index:05d}", schema, format)
         return self._writers[part]
 
     def _flush_dropped(self) -> None:

@@ -1,0 +1,253 @@
+"""`train pretrain`, `train continue` and `train sft`: neural models on a corpus.
+
+spec.py       what can be set
+sources.py    the data: one corpus, or several in a mixture
+job.py        what the settings come to
+exchange.py   question and answer to tokens, and which of them are learnt
+tokenise.py   the vocabulary, and the token shards
+session.py    one call of the loop: model, checkpoints, held-out text
+outcome.py    curve and accounts to report, pages and model card
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from recension.engines.local import LocalEngine, available_cores
+from recension.errors import UsageError
+from recension.models import hub
+from recension.recipes.pages import as_inputs, look_over
+from recension.recipes.train import outcome
+from recension.recipes.train.job import Job, Verb, job_of, manifest
+from recension.recipes.train.session import Facts, Session, open_data
+from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
+from recension.recipes.train.tokenise import (
+    TokeniseTask,
+    check_tokens,
+    merge_samples,
+    sample_pass,
+    sample_texts,
+    words_of,
+)
+from recension.report import TrainReport
+from recension.run import folder
+from recension.run.execute import Bounds, execute, seal
+from recension.run.folder import output_path
+from recension.run.manifest import Run, open_run, read_manifest, shard_key
+from recension.run.passes import run_pass
+from recension.run.progress import Observer, Progress, Silent
+from recension.run.receipts import Receipt, read_seal, receipts
+from recension.run.shards import ShardPlan
+from recension.run.verify import file_sha256
+from recension.training.checkpoints import Curve, keep
+from recension.training.devices import Devices, check_batch, open_devices
+from recension.training.tokenizer import fit_tokenizer
+from recension.training.tokens import token_schema
+
+__all__ = [
+    "ContinueSpec",
+    "LearningSettings",
+    "PretrainSpec",
+    "SftSpec",
+    "TrainEffort",
+    "train_continue",
+    "train_pretrain",
+    "train_sft",
+]
+
+SHARD_BYTES = 8 << 20
+REPORT = "report.json"
+Inputs = str | Path | Sequence[str | Path]
+
+
+def train_pretrain(
+    inputs: Inputs,
+    out: str | Path,
+    spec: PretrainSpec | None = None,
+    effort: TrainEffort | None = None,
+    observer: Observer | None = None,
+    fresh: bool = False,
+) -> TrainReport | None:
+    """Train a model from scratch into `out/model`; `hf:OUT` names it from then on.
+
+    A second call goes on from the newest checkpoint, to the same weights. None: the call was told to stop earlier.
+    """
+    return _train("pretrain", (as_inputs(inputs), output_path(out)), spec or PretrainSpec(), (effort, observer, fresh))
+
+
+def train_continue(
+    inputs: Inputs,
+    out: str | Path,
+    spec: ContinueSpec,
+    effort: TrainEffort | None = None,
+    observer: Observer | None = None,
+    fresh: bool = False,
+) -> TrainReport | None:
+    """Train a causal model of transformers on, on further text."""
+    return _train("continue", (as_inputs(inputs), output_path(out)), spec, (effort, observer, fresh))
+
+
+def train_sft(
+    inputs: Inputs,
+    out: str | Path,
+    spec: SftSpec,
+    effort: TrainEffort | None = None,
+    observer: Observer | None = None,
+    fresh: bool = False,
+) -> TrainReport | None:
+    """Fine-tune a model on instruction or chat rows: the answers are learnt, all else is read."""
+    return _train("sft", (as_inputs(inputs), output_path(out)), spec, (effort, observer, fresh))
+
+
+def _train(
+    verb: Verb,
+    places: tuple[list[str], Path],
+    spec: PretrainSpec | ContinueSpec | SftSpec,
+    how: tuple[TrainEffort | None, Observer | None, bool],
+) -> TrainReport | None:
+    inputs, out = places
+    effort, observer, fresh = how[0] or TrainEffort(), how[1] or Silent(), how[2]
+    job = job_of(verb, inputs, out, spec)
+    with open_devices(spec.learning.device) as devices:
+        check_batch(job.numbers.batch, devices.ranks)
+        if not devices.first:
+            return _follow(job, out, effort, devices)
+        for source in job.sources.all:
+            look_over(source.corpus, observer)
+        with open_run(out, manifest(job, inputs), fresh, _needed(job)) as run:
+            sealed = read_seal(run.out)
+            if sealed is not None and sealed.key == run.key and (run.out / REPORT).is_file():
+                devices.wait()
+                return outcome.read(run.out / REPORT)
+            _tokenise(run, job, effort, observer)
+            devices.wait()  # the others begin when the data is there
+            return _learn(run, job, effort, (observer, devices))
+
+
+def _needed(job: Job) -> list[Path]:
+    return [Path(base.place) for base in (job.base, job.tokenizer) if base is not None and Path(base.place).is_dir()]
+
+
+def _follow(job: Job, out: Path, effort: TrainEffort, devices: Devices) -> TrainReport | None:
+    """What every process but the first does: it waits for the data, and takes its part in the loop."""
+    devices.wait()
+    if (out / "receipts" / "seal.json").is_file():
+        return outcome.read(out / REPORT)
+    data = open_data(job, _shards(job, out))
+    key = shard_key(read_manifest(out))
+    Session(job, out, key, effort, Silent(), devices, data, lambda curve, facts: None).run()
+    return None
+
+
+def _tokenise(run: Run, job: Job, effort: TrainEffort, observer: Observer) -> None:
+    """Vocabulary and token shards: what is there already is not done again."""
+    engine = LocalEngine(max(1, min(effort.workers or available_cores(), -(-job.sources.size // SHARD_BYTES))))
+    readings = tuple((source.corpus.reading, source.corpus.layout) for source in job.sources.all)
+    _tokenizer(run, job, engine, observer)
+    vocabulary = words_of(run.out / "model").vocabulary
+    schema = token_schema(vocabulary, answers=job.template is not None)
+    task = TokeniseTask(
+        plan=ShardPlan.of(run, "parquet", {"tokens": schema}),
+        readings=readings,
+        tokenizer=run.out / "model",
+        template=job.template,
+        longest=job.numbers.context if job.template is not None else None,
+    )
+    bounds = Bounds(SHARD_BYTES, None, effort.max_dropped, job.sources.expected)
+    execute(run, task, job.sources, engine, bounds, observer)
+    job.sources.check_unchanged()
+    found = list(receipts(run.out))
+    lost = {reason: count for receipt in found for reason, count in receipt.dropped.items()}
+    if not any(receipt.used for receipt in found) and lost:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(lost.items()))
+        raise UsageError(f"none of the rows could be used ({reasons}): see {run.out / 'dropped'}")
+    check_tokens(sum(int(receipt.stats["tokens"]) for receipt in found))
+
+
+def _tokenizer(run: Run, job: Job, engine: LocalEngine, observer: Observer) -> None:
+    """The tokenizer in `model/`: fitted to a sample of the data, or that of a model. Part of the key of every shard."""
+    target = run.out / "model" / "tokenizer.json"
+    decided: Any = run.manifest.decided.get("tokenizer")
+    if decided is not None and target.is_file() and file_sha256(target) == decided:
+        return
+    made = run.out / folder.SCRATCH / "tokenizer"
+    shutil.rmtree(made, ignore_errors=True)
+    given = job.tokenizer or job.base
+    if given is not None:
+        with hub.quiet():
+            hub.load_fast(given.place, given.revision).save_pretrained(made)
+    else:
+        assert job.shape is not None
+        readings = tuple((source.corpus.reading, source.corpus.layout) for source in job.sources.all)
+        work = sample_pass(readings, job.sources.expected)
+        done = 0
+
+        def told(_: int) -> None:
+            nonlocal done
+            done += 1
+            observer.update(Progress("sample", shards=done))
+
+        def pieces(skip: Callable[[int], bool]) -> Any:
+            return job.sources.pieces(SHARD_BYTES, None, skip)
+
+        assert work.merge is merge_samples
+        texts = sample_texts(run_pass(run, work, engine, pieces, told))
+        check_tokens(len(texts))
+        observer.note(f"fitting a vocabulary of {job.shape.vocabulary:,} tokens to {len(texts):,} documents")
+        fit_tokenizer(texts, job.shape.vocabulary, made)
+    with folder.writing(target):
+        target.parent.mkdir(exist_ok=True)
+        for path in sorted(made.iterdir()):
+            path.replace(target.parent / path.name)
+        folder.sync_folder(target.parent)
+    digest = file_sha256(target)
+    if decided is None:
+        run.decide("tokenizer", digest)
+    elif decided != digest:
+        raise UsageError(f"{target} was lost and comes out differently now: start over with --fresh")
+
+
+def _shards(job: Job, out: Path) -> list[list[Path]]:
+    """The token shards of each source."""
+    found: list[list[Path]] = [[] for _ in job.sources.all]
+    for receipt in receipts(out):
+        for entry in receipt.files:
+            if entry.part == "tokens":
+                found[_source(receipt)].append(out / "tokens" / entry.name)
+    return found
+
+
+def _source(receipt: Receipt) -> int:
+    return int(receipt.stats["source"])
+
+
+def _learn(run: Run, job: Job, effort: TrainEffort, with_: tuple[Observer, Devices]) -> TrainReport | None:
+    observer, devices = with_
+    data = open_data(job, _shards(job, run.out))
+
+    def render(curve: Curve, facts: Facts) -> None:
+        outcome.write_page(run.out, outcome.report(run, job, data, (curve, facts), devices.ranks))
+
+    finished = Session(job, run.out, run.key, effort, observer, devices, data, render).run()
+    if finished is None:
+        return None
+    summary = outcome.report(run, job, data, finished, devices.ranks)
+    keep(run.out / "checkpoints", effort.keep_checkpoints) if effort.keep_checkpoints else _clear(
+        run.out / "checkpoints"
+    )
+    seal(run, job.sources.digests(), outcome.pages(run, summary, finished[0]), None, _present(run.out))
+    return summary
+
+
+def _clear(place: Path) -> None:
+    with folder.writing(place):
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _present(out: Path) -> dict[str, str]:
+    """The hashes of the model and of the checkpoints that were kept."""
+    files = [p for part in ("model", "checkpoints") for p in sorted((out / part).rglob("*")) if p.is_file()]
+    return {str(path.relative_to(out)): file_sha256(path) for path in files}

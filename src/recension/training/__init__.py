@@ -1,0 +1,1 @@
+"""Training: shapes, token shards, the order of the data, the loop, checkpoints. Imports torch only inside functions."""
