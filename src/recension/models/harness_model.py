@@ -56,9 +56,9 @@ def harness_model(name: str, options: HarnessOptions) -> HarnessModel:
     if scheme != "hf":
         prior = load_prior(name, options.prior)
         return HarnessModel(dict(prior.spec), lambda: prior_lm(prior, name))
-    place, revision = split_name(local_model(rest))
-    if not place:
+    if not rest:
         raise ModelError(f"model '{name}' names no model; write hf:NAME_OR_PATH")
+    place, revision = split_name(local_model(rest))
     try:
         import torch
         import transformers
