@@ -261,6 +261,8 @@ def test_misuse(tmp_path, files):
     with pytest.raises(UsageError, match="--limit"):
         spec("a", limit=0)
     assert TasksSpec(tasks=("a,b", " c")).tasks == ("a", "b", "c")
+    with pytest.raises(ModelError, match="names no model"):
+        evaluate_tasks("hf:", tmp_path / "out", spec(files["mc"]))
     result = CliRunner().invoke(main, ["evaluate", "tasks", "--file", files["mc"], "-o", str(tmp_path / "o")])
     assert isinstance(result.exception, UsageError) and "one model" in str(result.exception)
 
