@@ -14,6 +14,9 @@ _HOMES = {
     "plan_edit": "recension.recipes.edit",
     "EditSpec": "recension.recipes.edit",
     "EditReport": "recension.report",
+    "evaluate_tasks": "recension.recipes.evaluate.tasks",
+    "TasksSpec": "recension.recipes.evaluate.tasks",
+    "TasksReport": "recension.report.tasks",
     "revert": "recension.recipes.revert",
     "RevertSpec": "recension.recipes.revert",
     "train_ngram": "recension.recipes.train_ngram",
@@ -66,6 +69,8 @@ __all__ = [
     "RevertSpec",
     "RowSettings",
     "SftSpec",
+    "TasksReport",
+    "TasksSpec",
     "TokenScores",
     "TrainEffort",
     "TrainReport",
@@ -73,6 +78,7 @@ __all__ = [
     "ViewSpec",
     "__version__",
     "edit",
+    "evaluate_tasks",
     "load_prior",
     "plan_edit",
     "revert",
@@ -90,6 +96,7 @@ if TYPE_CHECKING:
     from recension.models.load import PriorOptions, load_prior
     from recension.ports import Ask, Prior, TokenScores
     from recension.recipes.edit import EditSpec, edit, plan_edit
+    from recension.recipes.evaluate.tasks import TasksSpec, evaluate_tasks
     from recension.recipes.revert import RevertSpec, revert
     from recension.recipes.settings import Effort, PriorSettings, RowSettings
     from recension.recipes.train import train_continue, train_pretrain, train_sft
@@ -97,6 +104,7 @@ if TYPE_CHECKING:
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
     from recension.recipes.view import ViewSpec, view
     from recension.report import EditReport, TrainReport
+    from recension.report.tasks import TasksReport
     from recension.run.verify import Verification, verify
 
 

@@ -3,6 +3,7 @@
 from recension.corpus.exchanges import rebuild
 from recension.corpus.expected import expected_size
 from recension.corpus.layout import DROPPED_SCHEMA, Layout, OutRow, dropped_batch, set_aside
+from recension.corpus.objects import ObjectFile, ObjectRow, read_objects
 from recension.corpus.pieces import Corpus, open_corpus, read_piece
 from recension.corpus.rows import BadRow, Piece, Place, Reading, Record, SourceFile, TablePart
 from recension.corpus.sources import check_unchanged
@@ -16,6 +17,8 @@ __all__ = [
     "BadRow",
     "Corpus",
     "Layout",
+    "ObjectFile",
+    "ObjectRow",
     "OutRow",
     "Piece",
     "Place",
@@ -30,6 +33,7 @@ __all__ = [
     "expected_size",
     "open_corpus",
     "open_writer",
+    "read_objects",
     "read_piece",
     "read_table_rows",
     "rebuild",

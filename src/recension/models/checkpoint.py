@@ -49,12 +49,12 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
         raise ModelError(f"a prior runs on at least one thread, not {options.threads}")
     torch.set_num_threads(options.threads)
     place, revision = hub.split_name(name)
-    device, dtype = _device(options.device), _dtype(options.dtype, options.device)
+    device, dtype = device_of(options.device), dtype_of(options.dtype, options.device)
     with hub.quiet():
         hub.check_there(place, revision)
         tokenizer, surfaces, bos = _load_tokenizer(place, revision)
         model = hub.load_model(place, revision, dtype).to(device).eval()
-        context = _context(model.config, options.context)
+        context = context_of(model.config, options.context)
         matmul: Matmul = "onednn" if onednn.usable(device, dtype) else "native"
         taken = _take_apart(model, device, f"hf:{name}", matmul)
         if taken is None:
@@ -86,7 +86,7 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
     return Checkpoint(tokenizer, surfaces, body, scorer, bos, context, budget, spec)
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
     import torch
 
     if name == "auto":
@@ -100,11 +100,11 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _dtype(name: str, device: str) -> torch.dtype:
+def dtype_of(name: str, device: str) -> torch.dtype:
     import torch
 
     if name == "auto":
-        return torch.bfloat16 if _device(device).type == "cuda" else torch.float32
+        return torch.bfloat16 if device_of(device).type == "cuda" else torch.float32
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if name not in known:
         raise ModelError(f"dtype '{name}' is unknown; use auto, {', '.join(known)}")
@@ -124,7 +124,7 @@ def _load_tokenizer(place: str, revision: str | None) -> tuple[Any, Surfaces, in
     return tokenizer, surfaces_of(tokenizer, loaded.all_special_ids), loaded.bos_token_id
 
 
-def _context(config: Any, wanted: int | None) -> int:
+def context_of(config: Any, wanted: int | None) -> int:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     limits = [getattr(text, key, None) for key in ("max_position_embeddings", "n_positions", "max_seq_len")]
     longest = next((int(limit) for limit in limits if limit), LONGEST_CONTEXT)

@@ -1,0 +1,1 @@
+"""`evaluate`: what a model is worth, in numbers with their errors."""
