@@ -130,9 +130,10 @@ def test_no_drawers_for_odds_and_ends():
 
 
 PUBLIC = [
-    "Ask", "Document", "Dropped", "EditReport", "EditSpec", "Effort", "NgramEffort", "NgramSpec", "Origin", "Prior",
-    "PriorOptions", "PriorSettings", "RecensionError", "RevertSpec", "RowSettings", "TokenScores", "Verification",
-    "ViewSpec", "__version__", "edit", "load_prior", "plan_edit", "revert", "train_ngram", "verify", "view",
+    "Ask", "Document", "Dropped", "EditReport", "EditSpec", "Effort", "EvaluateEffort", "NgramEffort", "NgramSpec",
+    "Origin", "PerplexityReport", "PerplexitySpec", "Prior", "PriorOptions", "PriorSettings", "RecensionError",
+    "RevertSpec", "RowSettings", "TokenScores", "Verification", "ViewSpec", "__version__", "edit", "evaluate_ppl",
+    "load_prior", "plan_edit", "revert", "train_ngram", "verify", "view",
 ]  # fmt: skip
 
 

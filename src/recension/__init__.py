@@ -19,6 +19,10 @@ _HOMES = {
     "train_ngram": "recension.recipes.train_ngram",
     "NgramSpec": "recension.recipes.train_ngram",
     "NgramEffort": "recension.recipes.train_ngram",
+    "evaluate_ppl": "recension.recipes.evaluate.perplexity",
+    "PerplexitySpec": "recension.recipes.evaluate.spec",
+    "PerplexityReport": "recension.report",
+    "EvaluateEffort": "recension.recipes.evaluate.spec",
     "verify": "recension.run.verify",
     "Verification": "recension.run.verify",
     "view": "recension.recipes.view",
@@ -44,9 +48,12 @@ __all__ = [
     "EditReport",
     "EditSpec",
     "Effort",
+    "EvaluateEffort",
     "NgramEffort",
     "NgramSpec",
     "Origin",
+    "PerplexityReport",
+    "PerplexitySpec",
     "Prior",
     "PriorOptions",
     "PriorSettings",
@@ -58,6 +65,7 @@ __all__ = [
     "ViewSpec",
     "__version__",
     "edit",
+    "evaluate_ppl",
     "load_prior",
     "plan_edit",
     "revert",
@@ -72,11 +80,13 @@ if TYPE_CHECKING:
     from recension.models.load import PriorOptions, load_prior
     from recension.ports import Ask, Prior, TokenScores
     from recension.recipes.edit import EditSpec, edit, plan_edit
+    from recension.recipes.evaluate.perplexity import evaluate_ppl
+    from recension.recipes.evaluate.spec import EvaluateEffort, PerplexitySpec
     from recension.recipes.revert import RevertSpec, revert
     from recension.recipes.settings import Effort, PriorSettings, RowSettings
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
     from recension.recipes.view import ViewSpec, view
-    from recension.report import EditReport
+    from recension.report import EditReport, PerplexityReport
     from recension.run.verify import Verification, verify
 
 

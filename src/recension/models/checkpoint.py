@@ -57,7 +57,8 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
     device, dtype = _device(options.device), _dtype(options.dtype, options.device)
     with _quiet():
         _check_there(place, revision)
-        tokenizer, surfaces, bos = _load_tokenizer(place, revision)
+        tokenizer, surfaces, begins = _load_tokenizer(place, revision)
+        bos = begins if options.bos else None
         model = _load_model(place, revision, dtype).to(device).eval()
         context = _context(model.config, options.context)
         matmul: Matmul = "onednn" if onednn.usable(device, dtype) else "native"

@@ -28,15 +28,21 @@ def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
     if scheme == "hf":
         from recension.models.transformers_prior import load_transformers
 
-        return load_transformers(rest, options)
+        return load_transformers(_trained(rest), options)
     if scheme == "ngram":
         from recension.models.ngram import NgramPrior
 
-        # `train ngram` puts the model into a run folder, beside its receipts.
-        within = Path(rest) / "model"
+        within = Path(rest) / "model"  # the run folder of `train ngram` may be named
         return NgramPrior.load(within if within.is_dir() else rest)
     if scheme == "fake":
         from recension.models.fake import fake_prior
 
         return fake_prior(rest)
     raise ModelError(f"prior '{name}': unknown kind '{scheme}'; write hf:NAME_OR_PATH or ngram:PATH")
+
+
+def _trained(name: str) -> str:
+    """What `train` fits lies in a run folder, beside its receipts: the folder may be named as well."""
+    folder = Path(name).expanduser()
+    within = folder / "model"
+    return str(within) if (within / "config.json").is_file() and not (folder / "config.json").is_file() else name

@@ -2,6 +2,15 @@
 
 from recension.report.card import Card, CardPart, dataset_card
 from recension.report.edit import edit_page, edit_summary_lines
+from recension.report.perplexity import (
+    DomainFigures,
+    Interval,
+    ModelFigures,
+    PerplexityReport,
+    ScopeFigures,
+    perplexity_page,
+    perplexity_summary_lines,
+)
 from recension.report.values import (
     EditReport,
     GenerationReport,
@@ -15,14 +24,21 @@ from recension.report.view import write_view
 __all__ = [
     "Card",
     "CardPart",
+    "DomainFigures",
     "EditReport",
     "GenerationReport",
+    "Interval",
     "Mark",
+    "ModelFigures",
+    "PerplexityReport",
+    "ScopeFigures",
     "ViewedDocument",
     "ViewedText",
     "dataset_card",
     "edit_page",
     "edit_report_from_json",
     "edit_summary_lines",
+    "perplexity_page",
+    "perplexity_summary_lines",
     "write_view",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from recension.errors import TooManyDroppedError
 from recension.identity import sha256
@@ -18,7 +18,7 @@ from recension.run.progress import INTERVAL, Observer, Progress, read_pulses
 from recension.run.receipts import Receipt, Seal, add_counts, break_seal, digest_of_receipts, receipts, write_seal
 
 if TYPE_CHECKING:
-    from recension.corpus import Corpus, Piece
+    from recension.corpus import Piece
 
 EARLY = 1_000  # rows before a share of dropped ones is judged while the run is still going
 
@@ -31,6 +31,12 @@ class Bounds:
     limit: int | None = None
     max_dropped: float | None = None
     expected: int = 0  # bytes in all pieces, as far as can be told before reading them
+
+
+class Drawn(Protocol):
+    """What comes in pieces: a corpus, or several one after the other."""
+
+    def pieces(self, shard_bytes: int, limit: int | None, skip: Callable[[int], bool]) -> Iterator[Piece]: ...
 
 
 class Tally:
@@ -66,7 +72,7 @@ class Tally:
 
 
 def execute(
-    run: Run, task: Callable[[Piece], Receipt], corpus: Corpus, engine: Engine, bounds: Bounds, observer: Observer
+    run: Run, task: Callable[[Piece], Receipt], corpus: Drawn, engine: Engine, bounds: Bounds, observer: Observer
 ) -> None:
     """Do every piece that has no receipt."""
     tally = Tally(run, run.manifest.recipe)
@@ -75,7 +81,7 @@ def execute(
 
     def missing() -> Iterator[Piece]:
         nonlocal done_weight
-        for piece in corpus.pieces(bounds.shard_bytes, bounds.limit, skip=run.is_done):
+        for piece in corpus.pieces(bounds.shard_bytes, bounds.limit, run.is_done):
             receipt = run.receipt(piece.index)
             weights[piece.index] = piece.size
             if receipt is not None and _covers(receipt, piece.rows_cap):
