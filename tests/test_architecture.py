@@ -130,10 +130,11 @@ def test_no_drawers_for_odds_and_ends():
 
 
 PUBLIC = [
-    "Ask", "Document", "Dropped", "EditReport", "EditSpec", "Effort", "EvaluateEffort", "NgramEffort", "NgramSpec",
-    "Origin", "PerplexityReport", "PerplexitySpec", "Prior", "PriorOptions", "PriorSettings", "RecensionError",
-    "RevertSpec", "RowSettings", "TokenScores", "Verification", "ViewSpec", "__version__", "edit", "evaluate_ppl",
-    "load_prior", "plan_edit", "revert", "train_ngram", "verify", "view",
+    "Ask", "Document", "Dropped", "EditReport", "EditSpec", "Effort", "EvaluateEffort", "LossPatternReport",
+    "LossPatternSpec", "NgramEffort", "NgramSpec", "Origin", "PerplexityReport", "PerplexitySpec", "Prior",
+    "PriorOptions", "PriorSettings", "RecensionError", "RevertSpec", "RowSettings", "TokenScores", "Verification",
+    "ViewSpec", "__version__", "edit", "evaluate_loss_pattern", "evaluate_ppl", "load_prior", "plan_edit", "revert",
+    "train_ngram", "verify", "view",
 ]  # fmt: skip
 
 

@@ -22,6 +22,9 @@ _HOMES = {
     "evaluate_ppl": "recension.recipes.evaluate.perplexity",
     "PerplexitySpec": "recension.recipes.evaluate.spec",
     "PerplexityReport": "recension.report",
+    "evaluate_loss_pattern": "recension.recipes.evaluate.loss_pattern",
+    "LossPatternSpec": "recension.recipes.evaluate.spec",
+    "LossPatternReport": "recension.report",
     "EvaluateEffort": "recension.recipes.evaluate.spec",
     "verify": "recension.run.verify",
     "Verification": "recension.run.verify",
@@ -49,6 +52,8 @@ __all__ = [
     "EditSpec",
     "Effort",
     "EvaluateEffort",
+    "LossPatternReport",
+    "LossPatternSpec",
     "NgramEffort",
     "NgramSpec",
     "Origin",
@@ -65,6 +70,7 @@ __all__ = [
     "ViewSpec",
     "__version__",
     "edit",
+    "evaluate_loss_pattern",
     "evaluate_ppl",
     "load_prior",
     "plan_edit",
@@ -80,13 +86,14 @@ if TYPE_CHECKING:
     from recension.models.load import PriorOptions, load_prior
     from recension.ports import Ask, Prior, TokenScores
     from recension.recipes.edit import EditSpec, edit, plan_edit
+    from recension.recipes.evaluate.loss_pattern import evaluate_loss_pattern
     from recension.recipes.evaluate.perplexity import evaluate_ppl
-    from recension.recipes.evaluate.spec import EvaluateEffort, PerplexitySpec
+    from recension.recipes.evaluate.spec import EvaluateEffort, LossPatternSpec, PerplexitySpec
     from recension.recipes.revert import RevertSpec, revert
     from recension.recipes.settings import Effort, PriorSettings, RowSettings
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
     from recension.recipes.view import ViewSpec, view
-    from recension.report import EditReport, PerplexityReport
+    from recension.report import EditReport, LossPatternReport, PerplexityReport
     from recension.run.verify import Verification, verify
 
 

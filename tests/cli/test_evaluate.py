@@ -30,6 +30,9 @@ def source(tmp_path):
         (("ppl", "fake:plain", "IN", "-o", "OUT", "--mode", "fast"), "'fast' is not one of"),
         (("ppl", "hf:nowhere", "IN", "-o", "OUT"), "hf:nowhere"),
         (("perplexity",), "No such command"),
+        (("loss-pattern", "fake:plain"), "recension evaluate loss-pattern MODEL_REAL MODEL_SYNTHETIC DATA... -o OUT"),
+        (("loss-pattern", "fake:plain", "fake:sure"), "name at least one input"),
+        (("loss-pattern", "fake:plain", "fake:sure", "IN"), "-o OUT is missing"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(source, tmp_path, arguments, said):
@@ -51,3 +54,17 @@ def test_ppl_tells_its_figures_and_its_configuration_repeats_it(source, tmp_path
     assert again.returncode == 0, again.stderr
     told = json.loads(again.stdout.splitlines()[-1])
     assert told["report"] == json.loads((tmp_path / "out" / "report.json").read_bytes())
+
+
+def test_loss_pattern_tells_what_it_found(source, tmp_path):
+    done = recension("evaluate", "loss-pattern", "fake:plain", "fake:sure", source, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    for word in ("nats a token", "documents with an anomaly: k 0.5", "report.html"):
+        assert word in done.stdout
+    again = recension(
+        "evaluate", "loss-pattern", "-c", tmp_path / "out" / "config.yaml", "-o", tmp_path / "b", "--json"
+    )
+    assert json.loads(again.stdout.splitlines()[-1])["report"]["models"] == {
+        "real": "fake:plain",
+        "synthetic": "fake:sure",
+    }

@@ -10,8 +10,8 @@ import click
 from recension.cli.flags import GroupedCommand, config_option, flags
 from recension.cli.output import common, confirm_fresh, done, need, observe
 from recension.errors import UsageError
-from recension.recipes.evaluate.spec import EvaluateEffort, PerplexitySpec
-from recension.recipes.settings import build
+from recension.recipes.evaluate.spec import EvaluateEffort, LossPatternSpec, PerplexitySpec
+from recension.recipes.settings import Effort, build
 
 # name: (module, what it does in one line); commands of other modules are imported when they are called
 ELSEWHERE: dict[str, tuple[str, str]] = {}
@@ -22,6 +22,12 @@ Examples:
   recension evaluate ppl hf:./model-a data/*.jsonl -o ppl --against hf:./model-b
   recension evaluate ppl ngram:prior web=crawl/*.jsonl.zst all.parquet -o ppl --domain-key meta.source
   recension evaluate ppl hf:gpt2 -o ppl --domains pile --limit 200 --mode paper
+"""
+
+PATTERN_EXAMPLES = """\b
+Examples:
+  recension evaluate loss-pattern hf:./trained-on-real hf:./trained-on-synthetic held-out.jsonl -o pattern
+  recension evaluate loss-pattern hf:./real hf:./synthetic held-out/ -o pattern --k 2 --worst 50
 """
 
 
@@ -71,3 +77,34 @@ def ppl(inputs: tuple[str, ...], output: str | None, **values: Any) -> None:
     done(
         bool(values["machine"]), out, report.to_json(), [*perplexity_summary_lines(report), f"look: {out}/report.html"]
     )
+
+
+@evaluate.command("loss-pattern", cls=GroupedCommand, epilog=PATTERN_EXAMPLES)
+@click.argument("real", metavar="MODEL_REAL", required=False, default="")
+@click.argument("synthetic", metavar="MODEL_SYNTHETIC", required=False, default="")
+@click.argument("inputs", nargs=-1, metavar="DATA...")
+@flags(LossPatternSpec, Effort)
+@config_option(LossPatternSpec, Effort)
+@common
+def loss_pattern(inputs: tuple[str, ...], output: str | None, **values: Any) -> None:
+    """Where MODEL_SYNTHETIC, trained on synthetic text, falls behind MODEL_REAL, trained on real text (MAGA).
+
+    Both read DATA, text that neither was trained on, token by token; they need one tokenizer. The report shows where the
+    difference of their losses first leaves its pattern, both losses of each document, and the worst passages with every
+    token coloured.
+    """
+    from recension.recipes.evaluate.loss_pattern import evaluate_loss_pattern
+
+    spec, effort = build(LossPatternSpec, values), build(Effort, values)
+    if not spec.real or not spec.synthetic:
+        raise UsageError(
+            "name two models and the text: recension evaluate loss-pattern MODEL_REAL MODEL_SYNTHETIC DATA... -o OUT"
+        )
+    inputs, out = need(inputs, output)
+    fresh = confirm_fresh(out, values)
+    with observe(bool(values["machine"])) as observer:
+        report = evaluate_loss_pattern(inputs, out, spec, effort, observer, fresh)
+    from recension.report import loss_pattern_summary_lines
+
+    lines = [*loss_pattern_summary_lines(report), f"look: {out}/report.html"]
+    done(bool(values["machine"]), out, report.to_json(), lines)

@@ -16,7 +16,7 @@ from recension.errors import RecensionError
 # name: (module, what it does in one line)
 COMMANDS: dict[str, tuple[str, str]] = {
     "edit": ("recension.cli.edit", "Resample the tokens that a prior is sure of (ToEdit)."),
-    "evaluate": ("recension.cli.evaluate", "Measure models: perplexity by domain."),
+    "evaluate": ("recension.cli.evaluate", "Measure models: perplexity by domain, loss patterns."),
     "revert": ("recension.cli.inspect", "Restore the original text of an edited corpus, byte for byte."),
     "train": ("recension.cli.train", "Fit models on a corpus: ngram."),
     "verify": ("recension.cli.inspect", "Prove that a folder holds what its receipts say."),

@@ -2,6 +2,13 @@
 
 from recension.report.card import Card, CardPart, dataset_card
 from recension.report.edit import edit_page, edit_summary_lines
+from recension.report.loss_pattern import (
+    LossPatternReport,
+    Token,
+    WorstPassage,
+    loss_pattern_page,
+    loss_pattern_summary_lines,
+)
 from recension.report.perplexity import (
     DomainFigures,
     Interval,
@@ -28,16 +35,21 @@ __all__ = [
     "EditReport",
     "GenerationReport",
     "Interval",
+    "LossPatternReport",
     "Mark",
     "ModelFigures",
     "PerplexityReport",
     "ScopeFigures",
+    "Token",
     "ViewedDocument",
     "ViewedText",
+    "WorstPassage",
     "dataset_card",
     "edit_page",
     "edit_report_from_json",
     "edit_summary_lines",
+    "loss_pattern_page",
+    "loss_pattern_summary_lines",
     "perplexity_page",
     "perplexity_summary_lines",
     "write_view",

@@ -31,7 +31,7 @@ def interval_plot(
     height = bottom + BOTTOM
     if zero:
         known.append(0.0)
-    low, high, step = _axis(known)
+    low, high, step = round_axis(known)
     inner = WIDTH - NAMES - RIGHT
 
     def across(value: float) -> float:
@@ -43,7 +43,7 @@ def interval_plot(
         x = across(value)
         parts.append(
             f'<line class="grid" x1="{x:.2f}" x2="{x:.2f}" y1="{top - 6}" y2="{bottom}"/>'
-            f'<text class="tick" x="{x:.2f}" y="{bottom + 16}" text-anchor="middle">{_said(value, step)}</text>'
+            f'<text class="tick" x="{x:.2f}" y="{bottom + 16}" text-anchor="middle">{tick(value, step)}</text>'
         )
     if zero:
         x = across(0.0)
@@ -86,7 +86,7 @@ def interval_plot(
     )
 
 
-def _axis(known: Sequence[float]) -> tuple[float, float, float]:
+def round_axis(known: Sequence[float]) -> tuple[float, float, float]:
     """Both ends of an axis that holds all values, and its round step."""
     low, high = min(known, default=0.0), max(known, default=1.0)
     if high - low < abs(high) * 1e-6 + 1e-12:
@@ -96,7 +96,7 @@ def _axis(known: Sequence[float]) -> tuple[float, float, float]:
     return step * math.floor(low / step + HALF_A_STEP), step * math.ceil(high / step - HALF_A_STEP), step
 
 
-def _said(value: float, step: float) -> str:
+def tick(value: float, step: float) -> str:
     places = max(0, -math.floor(math.log10(step) + 1e-9))
     places += step * 10**places % 1 > 1e-6
     text = f"{value:.{places}f}"

@@ -5,5 +5,7 @@ domains.py       data by name: arguments, files of domains, a column
 measuring.py     the corpora of the domains as one run
 perplexity.py    bits per byte and perplexity by domain
 figures.py       per-document sums to figures with intervals
+loss_pattern.py  where a model of synthetic text falls behind one of real text
+patterns.py      the rows of that to figures
 sets/            ready files of domains: paloma, pile
 """

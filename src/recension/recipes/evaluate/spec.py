@@ -74,3 +74,33 @@ class EvaluateEffort:
             raise UsageError("--workers is 0 (automatic) or more")
         if self.max_dropped is not None and not 0 <= self.max_dropped <= 1:
             raise UsageError("--max-dropped is a share between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True)
+class LossPatternSpec:
+    """Everything that can change what `evaluate loss-pattern` finds."""
+
+    real: str = setting("", "The model that was trained on real text.", group=ARGUMENT)
+    synthetic: str = setting("", "The model that was trained on synthetic text; the same tokenizer.", group=ARGUMENT)
+    k: float = setting(
+        1.0, "An anomaly is a window whose mean difference is above |mean| + K standard deviations.", metavar="K",
+        group="Measure",
+    )  # fmt: skip
+    window: float = setting(0.05, "The window, as a share of a document's tokens.", metavar="SHARE", group="Measure")
+    worst: int = setting(20, "Passages to show.", metavar="N", group="Measure")
+    above: float = setting(
+        0.5, "Show passages whose mean difference is above this, in nats.", metavar="NATS", group="Measure"
+    )
+    seed: int = setting(0, "Another seed draws other resamples and points.", metavar="N", group="Measure")
+
+    rows: RowSettings = settings(RowSettings)
+    model: PriorSettings = settings(PriorSettings)
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.k < 0:
+            raise UsageError("--k is 0 or more")
+        if not 0 < self.window <= 1:
+            raise UsageError("--window is a share above 0 and at most 1")
+        if not 0 <= self.worst <= 200:
+            raise UsageError("--worst lies between 0 and 200 passages")
