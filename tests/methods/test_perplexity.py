@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recension.methods.bootstrap import Resampler, interval
-from recension.methods.perplexity import byte_shares, loss, perplexity, places, within
+from recension.methods.perplexity import byte_shares, loss, places, within
 
 
 def spans(*pairs):
@@ -44,11 +44,6 @@ def test_a_token_counts_when_it_lies_wholly_in_a_stretch():
     found = spans((0, 2), (2, 4), (-1, -1), (5, 6), (6, 8))
     assert within(found, 8, [(2, 6)]).tolist() == [False, True, True, True, False]
     assert within(found, 8, [(3, 8)]).tolist() == [False, False, True, True, True]
-
-
-def test_a_perplexity_without_tokens_is_no_number():
-    assert math.isnan(perplexity(0.0, 0))
-    assert perplexity(math.log(20) * 7, 7) == pytest.approx(20)
 
 
 def test_resamples_do_not_depend_on_how_documents_arrive():

@@ -133,6 +133,20 @@ def test_paper_mode_is_the_mean_of_batch_losses_over_the_first_tokens(models, tm
     assert abs(math.exp(whole) - found.figures.model.perplexity.value) > 0.1
 
 
+def test_paper_mode_reads_little_more_than_the_first_tokens(models, tmp_path):
+    """And what it reads less changes nothing; a text with few tokens for its length is read whole."""
+    text = LINES[0] * 3000
+    source = write_jsonl(tmp_path / "long.jsonl", [{"text": text}, {"text": "whether " * 1500}])
+    evaluate_ppl(source, tmp_path / "out", PerplexitySpec(prior="fake:plain", mode="paper"), ONE)
+    first, _ = read(tmp_path / "out", "scores")
+    whole = recension.load_prior("fake:plain").score([text], recension.Ask())[0]
+    assert first["scored"] == 1023 and first["tokens"] < len(whole.ids) / 5
+    assert first["nats"] == pytest.approx(-whole.logprobs[1:1024].sum(), rel=1e-5)
+    evaluate_ppl(source, tmp_path / "hf", PerplexitySpec(prior=f"hf:{models['a']}", mode="paper"), ONE)
+    _, second = read(tmp_path / "hf", "scores")
+    assert second["tokens"] >= 1500  # eight characters a token: the first 8,192 of them hold too few
+
+
 def test_two_models_give_the_difference_of_their_figures(models, short_texts, long_texts, tmp_path):
     spec = PerplexitySpec(prior=f"hf:{models['a']}", against=f"hf:{models['b']}")
     report = evaluate_ppl([short_texts, long_texts], tmp_path / "pair", spec, ONE)

@@ -26,6 +26,7 @@ from recension.report.intervals import Mark, interval_plot, round_axis
 from recension.report.loss_pattern import SHADES, shade
 from recension.report.page import PALETTE
 from recension.report.pairs import scatter, signed_bars
+from recension.report.perplexity import called
 from recension.report.plots import Labels
 
 ALLOWED = {"html", "head", "meta", "title", "style", "script", "body"}
@@ -139,6 +140,13 @@ def test_shades_go_by_the_size_of_a_difference():
     assert [shade(x) for x in (0.1, 0.25, -0.6, 1.5, -9.0, math.nan)] == [
         "", "worse-1", "better-2", "worse-3", "better-4", "",
     ]  # fmt: skip
+
+
+def test_of_a_long_path_the_end_is_shown_where_it_tells_models_apart():
+    long = "hf:" + "folder/" * 9
+    assert called(["hf:a", f"{long}b"]) == ["hf:a", "hf:…r/folder/folder/folder/b"]
+    twins = [f"{long}a/model", f"hf:other/{long[3:]}a/model"]
+    assert called(twins) == twins
 
 
 @pytest.mark.parametrize("values", [[0.0], [1.0, 1.0], [-3.2, 4.1], [1e-9, 2e-9], [2.66, 2.94], [120.0, 9000.0], []])

@@ -13,8 +13,8 @@ from recension.errors import UsageError
 from recension.recipes.evaluate.spec import EvaluateEffort, LossPatternSpec, PerplexitySpec
 from recension.recipes.settings import Effort, build
 
-# name: (module, what it does in one line); commands of other modules are imported when they are called
-ELSEWHERE: dict[str, tuple[str, str]] = {}
+# name: module, of commands that stand in modules of their own
+ELSEWHERE: dict[str, str] = {}
 
 PPL_EXAMPLES = """\b
 Examples:
@@ -39,7 +39,7 @@ class EvaluateGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in ELSEWHERE:
-            command = getattr(import_module(ELSEWHERE[cmd_name][0]), cmd_name)
+            command = getattr(import_module(ELSEWHERE[cmd_name]), cmd_name)
             assert isinstance(command, click.Command)
             return command
         return super().get_command(ctx, cmd_name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,14 +19,6 @@ class Loss(NamedTuple):
     nats: float
     scored: int
     bytes: float
-
-
-def bits_per_byte(nats: float, size: float) -> float:
-    return nats / math.log(2) / size if size else math.nan
-
-
-def perplexity(nats: float, tokens: float) -> float:
-    return math.exp(min(nats / tokens, 700.0)) if tokens else math.nan
 
 
 def places(spans: NDArray[np.int32], length: int) -> Spans:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from recension.report.page import escape
 from recension.report.plots import WIDTH, Labels
 
-NAMES, RIGHT, TOP, ROW, APART, BOTTOM = 132, 16, 26, 26, 7, 46
-LONGEST_NAME = 19
+NAMES, RIGHT, TOP, ROW, APART, BOTTOM = 154, 16, 26, 26, 7, 46
+LONGEST_NAME = 19  # characters
 HALF_A_STEP = 1e-9
 
 
@@ -104,4 +104,8 @@ def tick(value: float, step: float) -> str:
 
 
 def _cut(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    """A long name without its middle: what tells names apart is often their end."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    half = LONGEST_NAME // 2
+    return f"{name[: LONGEST_NAME - 1 - half]}…{name[-half:]}"

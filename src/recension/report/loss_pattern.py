@@ -22,7 +22,7 @@ from recension.report.page import (
     table,
 )
 from recension.report.pairs import scatter, signed_bars
-from recension.report.perplexity import Interval, bits, by_count, printable
+from recension.report.perplexity import Interval, bits, by_count, called, printable
 from recension.report.plots import Labels, histogram
 
 # By how much a token differs, in nats, for each shade; the ink stays readable on all of them, a test computes it.
@@ -109,7 +109,7 @@ class LossPatternReport:
 
 def sentence(report: LossPatternReport) -> str:
     """The result in one breath."""
-    real, synthetic = report.models
+    real, synthetic = called(report.models)
     apart = report.difference
     if apart.low > 0:
         what = f"{synthetic} predicts this text worse than {real}, by {bits(apart)} nats a token"
@@ -149,7 +149,6 @@ def passage_markup(passage: WorstPassage) -> str:
 
 
 def plots(report: LossPatternReport) -> str:
-    real, synthetic = report.models
     shown = len(report.points)
     some = "" if shown == report.documents else f" ({number(shown)} of {number(report.documents)} documents)"
     found = report.anomalies[report.k]
@@ -162,7 +161,7 @@ def plots(report: LossPatternReport) -> str:
                 "share of those with one",
             ),
         ),
-        scatter(report.points, Labels(f"Loss of each document{some}", f"under {real}", f"under {synthetic}")),
+        scatter(report.points, Labels(f"Loss of each document{some}", "model of real text", "model of synthetic text")),
         signed_bars(
             report.by_place,
             Labels("Mean difference by place", "place in the document, from start to end", "nats a token"),
@@ -178,8 +177,8 @@ def loss_pattern_page(report: LossPatternReport) -> str:
     items = [
         ("Documents", number(report.documents), f"{number(lost)} set aside"),
         ("Tokens", number(report.tokens), ""),
-        ("Loss, real", f"{report.real.value:.4f}", report.models[0]),
-        ("Loss, synthetic", f"{report.synthetic.value:.4f}", report.models[1]),
+        ("Loss, real", f"{report.real.value:.4f}", called(report.models)[0]),
+        ("Loss, synthetic", f"{report.synthetic.value:.4f}", called(report.models)[1]),
     ]
     rows = [
         (f"{k:g}", number(count), percent(count, report.documents), "this page" if k == report.k else "")

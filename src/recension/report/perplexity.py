@@ -12,6 +12,7 @@ from recension.report.page import closing, counted, escape, figures, masthead, n
 from recension.report.plots import Labels
 
 MINUS = "\N{MINUS SIGN}"
+LONGEST_NAME, ENDING = 36, 24
 
 
 class Interval(NamedTuple):
@@ -99,16 +100,22 @@ class PerplexityReport:
         }
 
 
+def called(models: Sequence[str]) -> list[str]:
+    """The names of models as they stand in sentences and tables: of a long path the end, where that tells them apart."""
+    brief = [name if len(name) <= LONGEST_NAME else f"{name.partition(':')[0]}:…{name[-ENDING:]}" for name in models]
+    return brief if len(set(brief)) == len(brief) else list(models)
+
+
 def sentence(report: PerplexityReport) -> str:
     """The result in one breath."""
     where = f"over {counted(len(report.domains), 'domain')}" if len(report.domains) > 1 else "on this text"
     found = report.macro
     if found.against is None or found.difference is None:
         return (
-            f"{report.models[0]} needs {bits(found.model.bits_per_byte)} bits per byte {where}; its perplexity is "
+            f"{called(report.models)[0]} needs {bits(found.model.bits_per_byte)} bits per byte {where}; its perplexity is "
             f"{ppl(found.model.perplexity)}."
         )
-    first, second = report.models
+    first, second = called(report.models)
     apart = found.difference
     if apart.low > 0:
         verdict = f"{second} is better: {first} needs {bits(apart, sign=True)} bits per byte more"
@@ -152,14 +159,14 @@ def _scopes(report: PerplexityReport) -> Iterator[tuple[str, ScopeFigures]]:
 
 def figures_table(report: PerplexityReport) -> str:
     """One row for each domain and model."""
-    paired = len(report.models) > 1
+    names, paired = called(report.models), len(report.models) > 1
     rows = []
     for name, scope in _scopes(report):
         domain = report.domains.get(name)
         counts = (number(domain.documents), number(domain.bytes)) if domain else ("", "")
-        models = [(report.models[0], scope.model)]
+        models = [(names[0], scope.model)]
         if scope.against is not None:
-            models.append((report.models[1], scope.against))
+            models.append((names[1], scope.against))
         rows += [
             (name, *((model,) if paired else ()), bits(found.bits_per_byte), ppl(found.perplexity), *counts)
             for model, found in models
@@ -178,7 +185,7 @@ def difference_table(report: PerplexityReport) -> str:
         for name, scope in _scopes(report)
         if scope.difference is not None
     ]
-    first, second = report.models
+    first, second = called(report.models)
     return table(f"{first} less {second}, document by document", ("Domain", "Bits per byte", "Perplexity"), rows)
 
 
@@ -190,11 +197,10 @@ def plots(report: PerplexityReport) -> str:
         if scope.against is not None:
             marks.append(Mark(*scope.against.bits_per_byte))
         rows[name] = marks
-    drawn = [interval_plot(rows, Labels("Bits per byte", "bits per byte, less is better", ""), report.models)]
+    drawn = [interval_plot(rows, Labels("Bits per byte", "bits per byte, less is better", ""), called(report.models))]
     apart = {name: [Mark(*scope.difference)] for name, scope in scopes if scope.difference is not None}
     if apart:
-        first, second = report.models
-        labels = Labels("Paired difference", f"bits per byte of {first} less those of {second}", "")
+        labels = Labels("Paired difference", "bits per byte, first model less second", "")
         drawn.append(interval_plot(apart, labels, zero=True))
     return f'<div class="plots">{"".join(drawn)}</div>\n'
 
@@ -204,7 +210,7 @@ def perplexity_page(report: PerplexityReport) -> str:
     title = "Two models on the same text" if len(report.models) > 1 else "What the text costs"
     documents = sum(domain.documents for domain in report.domains.values())
     lost = sum(report.dropped.values())
-    of_what = report.models[0] if len(report.models) > 1 else "mean of the domains"
+    of_what = called(report.models)[0] if len(report.models) > 1 else "mean of the domains"
     items = [
         ("Documents", number(documents), f"{number(lost)} set aside"),
         ("Domains", number(len(report.domains)), ""),

@@ -149,14 +149,15 @@ def _interval(values: Floats) -> Interval:
 
 def _settings(run: Run, spec: PerplexitySpec) -> dict[str, str]:
     models: Any = run.manifest.identity["models"]
-    shown = {"mode": spec.mode, "bootstrap": f"{spec.bootstrap:,} resamples, 95% intervals", "seed": str(spec.seed)}
+    shown = {}
+    for role, name, model in zip(("model", "against"), spec.models, models, strict=False):
+        facts = [f"{key} {model[key]}" for key in ("context", "bos", "dtype", "order") if model.get(key) is not None]
+        shown[role] = f"{name} ({', '.join(facts) or model.get('kind')})"
+    shown |= {"mode": spec.mode, "bootstrap": f"{spec.bootstrap:,} resamples, 95% intervals", "seed": str(spec.seed)}
     if spec.mode == "paper":
         shown["batch"] = f"{spec.paper_batch} documents"
     if spec.answers_only:
         shown["counted"] = "answers only"
-    for name, model in zip(spec.models, models, strict=True):
-        facts = [f"{key} {model[key]}" for key in ("context", "bos", "dtype", "order") if model.get(key) is not None]
-        shown[name] = ", ".join(facts) or str(model.get("kind"))
     return shown
 
 

@@ -47,6 +47,9 @@ class Domains:
 
     @property
     def expected(self) -> int:
+        """How many bytes will be read; 0 where limits of rows leave that open."""
+        if any(domain.limit is not None for domain, _ in self.members):
+            return 0
         return sum(expected_size(corpus) for _, corpus in self.members)
 
     @property
@@ -63,12 +66,11 @@ class Domains:
         }
 
     def pieces(self, shard_bytes: int, limit: int | None, skip: Callable[[int], bool]) -> Iterator[Piece]:
-        """The pieces of every domain, one domain after the other; `limit` counts rows of each."""
+        """The pieces of every domain, one domain after the other. Limits are those of the domains."""
         begun = 0
         for domain, corpus in self.members:
-            limits = [most for most in (domain.limit, limit) if most is not None]
             first = begun
-            for piece in corpus.pieces(shard_bytes, min(limits, default=None), _from(first, skip)):
+            for piece in corpus.pieces(shard_bytes, domain.limit, _from(first, skip)):
                 yield replace(piece, index=first + piece.index)
                 begun = first + piece.index + 1
 
@@ -91,14 +93,16 @@ def _from(first: int, skip: Callable[[int], bool]) -> Callable[[int], bool]:
     return lambda index: skip(first + index)
 
 
-def open_domains(domains: tuple[Domain, ...], rows: RowSettings, out: Path) -> Domains:
-    """Find the files of every domain."""
+def open_domains(domains: tuple[Domain, ...], rows: RowSettings, limit: int | None, out: Path) -> Domains:
+    """Find the files of every domain; of each at most `limit` rows are read."""
     members = []
-    for domain in domains:
+    for named in domains:
+        limits = [most for most in (named.limit, limit) if most is not None]
+        domain = replace(named, limit=min(limits, default=None))
         reading = reading_of(replace(rows, text_key=domain.text_key) if domain.text_key else rows)
         corpus = open_corpus(domain.paths, reading, exclude=out)
-        named = tuple(replace(file, label=f"{domain.name}/{file.label}") for file in corpus.files)
-        corpus = replace(corpus, files=named)
+        labelled = tuple(replace(file, label=f"{domain.name}/{file.label}") for file in corpus.files)
+        corpus = replace(corpus, files=labelled)
         _check_key(domain, corpus)
         members.append((domain, corpus))
     return Domains(tuple(members))

@@ -45,6 +45,7 @@ from recension.run.shards import ShardPlan, ShardWriter
 
 RECIPE_VERSION = 1
 PAPER_TOKENS = 1_024
+CUT, SPARE = 8, 64  # characters of a text for each token that is wanted of it; tokens that a cut may spoil
 
 _OF_A_MODEL = [("tokens", pa.int64()), ("scored", pa.int64()), ("scored_bytes", pa.float64()), ("nats", pa.float64())]
 _OF_A_TEXT = [
@@ -70,7 +71,7 @@ def evaluate_ppl(
     out = output_path(out)
     if not spec.prior:
         raise UsageError("name the model to measure: hf:NAME, ngram:PATH")
-    domains = open_domains(domains_of(as_inputs(data), spec.domains, spec.domain_key), spec.rows, out)
+    domains = open_domains(domains_of(as_inputs(data), spec.domains, spec.domain_key), spec.rows, spec.limit, out)
     look_over_all(domains, observer)
     options = replace(options_of(spec.model), bos=spec.mode == "standard")
     needed = [Path(name.partition(":")[2]) for name in spec.models]
@@ -84,7 +85,7 @@ def evaluate_ppl(
         plan = ShardPlan.of(run, "parquet", {"scores": schema_of(spec.models)})
         first = PAPER_TOKENS if spec.mode == "paper" else None
         task = ScoreTask(plan, domains.sources, spec.models, options, spec.answers_only, first)
-        bounds = Bounds(size, spec.limit, effort.max_dropped, domains.expected)
+        bounds = Bounds(size, None, effort.max_dropped, domains.expected)
         execute(run, task, domains, engine, bounds, observer)
         check_some_used(run.out, domains)
         names = [domain.name for domain, _ in domains.members if domain.domain_key is None]
@@ -163,8 +164,7 @@ class ScoreTask:
 
     def _score(self, shard: ShardWriter, records: Sequence[tuple[str, Record]]) -> int:
         """Write the figures of a round, and say how many tokens they are of."""
-        texts = [record.document.text for _, record in records]
-        scores = [load(name, self.options).prior.score(texts, Ask()) if texts else [] for name in self.models]
+        scores = [self._scores(name, [record.document.text for _, record in records]) for name in self.models]
         rows: list[tuple[Any, ...]] = []
         tokens = 0
         for (name, record), *scored in zip(records, *scores, strict=True):
@@ -185,6 +185,23 @@ class ScoreTask:
             arrays = [pa.array(column, kind.type) for column, kind in zip(columns, schema, strict=True)]
             shard.log("scores", pa.RecordBatch.from_arrays(arrays, schema=schema))
         return tokens
+
+    def _scores(self, name: str, texts: list[str]) -> list[TokenScores]:
+        """The scores of the texts; where only their first tokens count, of little more than those."""
+        if not texts:
+            return []
+        prior = load(name, self.options).prior
+        if self.first is None:
+            return prior.score(texts, Ask())
+        scores = prior.score([text[: self.first * CUT] for text in texts], Ask())
+        # A cut changes the tokens that stand next to it, so where it is too near the whole text is read.
+        again = [
+            i for i, text in enumerate(texts)
+            if len(text) > self.first * CUT and len(scores[i].ids) < self.first + SPARE
+        ]  # fmt: skip
+        for i, whole in zip(again, prior.score([texts[i] for i in again], Ask()) if again else [], strict=True):
+            scores[i] = whole
+        return scores
 
     def _loss(self, record: Record, scores: TokenScores) -> Loss:
         text = record.document.text
