@@ -31,6 +31,13 @@ _HOMES = {
     "LearningSettings": "recension.recipes.train.spec",
     "TrainEffort": "recension.recipes.train.spec",
     "TrainReport": "recension.report",
+    "evaluate_ppl": "recension.recipes.evaluate.perplexity",
+    "PerplexitySpec": "recension.recipes.evaluate.spec",
+    "PerplexityReport": "recension.report",
+    "evaluate_loss_pattern": "recension.recipes.evaluate.loss_pattern",
+    "LossPatternSpec": "recension.recipes.evaluate.spec",
+    "LossPatternReport": "recension.report",
+    "EvaluateEffort": "recension.recipes.evaluate.spec",
     "verify": "recension.run.verify",
     "Verification": "recension.run.verify",
     "view": "recension.recipes.view",
@@ -57,10 +64,15 @@ __all__ = [
     "EditReport",
     "EditSpec",
     "Effort",
+    "EvaluateEffort",
     "LearningSettings",
+    "LossPatternReport",
+    "LossPatternSpec",
     "NgramEffort",
     "NgramSpec",
     "Origin",
+    "PerplexityReport",
+    "PerplexitySpec",
     "PretrainSpec",
     "Prior",
     "PriorOptions",
@@ -78,6 +90,8 @@ __all__ = [
     "ViewSpec",
     "__version__",
     "edit",
+    "evaluate_loss_pattern",
+    "evaluate_ppl",
     "evaluate_tasks",
     "load_prior",
     "plan_edit",
@@ -96,6 +110,9 @@ if TYPE_CHECKING:
     from recension.models.load import PriorOptions, load_prior
     from recension.ports import Ask, Prior, TokenScores
     from recension.recipes.edit import EditSpec, edit, plan_edit
+    from recension.recipes.evaluate.loss_pattern import evaluate_loss_pattern
+    from recension.recipes.evaluate.perplexity import evaluate_ppl
+    from recension.recipes.evaluate.spec import EvaluateEffort, LossPatternSpec, PerplexitySpec
     from recension.recipes.evaluate.tasks import TasksSpec, evaluate_tasks
     from recension.recipes.revert import RevertSpec, revert
     from recension.recipes.settings import Effort, PriorSettings, RowSettings
@@ -103,7 +120,7 @@ if TYPE_CHECKING:
     from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
     from recension.recipes.view import ViewSpec, view
-    from recension.report import EditReport, TrainReport
+    from recension.report import EditReport, LossPatternReport, PerplexityReport, TrainReport
     from recension.report.tasks import TasksReport
     from recension.run.verify import Verification, verify
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from html.parser import HTMLParser
 
 import pytest
 
-from recension.report.intervals import Interval, interval_plot
+from recension.report.intervals import Mark, interval_plot
 from recension.report.plots import Labels
 from recension.report.tasks import Compared, TaskFigure, TaskResult, TasksReport, tasks_lines, tasks_page, value_text
 
@@ -86,7 +87,7 @@ def test_values(value, metric, text):
 
 
 def test_the_plot_stays_in_its_frame_and_can_be_heard():
-    rows = [Interval("a" * 60, 0.0, 0.0, 3.0, 25.0), Interval("b", 100.0, 97.0, 100.0), Interval("c", 50.0, None, None)]
-    svg = interval_plot(rows, Labels("Shares", "percent", ""))
-    assert "a" * 25 + "…" in svg and "a" * 60 + ": 0.0% (0.0 to 3.0), chance 25.0%" in svg
-    assert svg.count("<circle") == 3 and svg.count('class="chance"') == 1
+    rows = {"a" * 60: [Mark(0.0, 0.0, 3.0)], "b": [Mark(100.0, 97.0, 100.0)], "c": [Mark(50.0, math.nan, math.nan)]}
+    svg = interval_plot(rows, Labels("Shares", "percent", ""), chance={"a" * 60: 25.0})
+    assert "a" * 60 + ": 0, 95% from 0 to 3" in svg and "chance, " + "a" * 60 + ": 25" in svg
+    assert svg.count("<circle") == 3 and svg.count('class="rule"') == 1

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from recension.errors import UsageError
-from recension.recipes.settings import fits, hints_of, leaves, said
+from recension.recipes.settings import ARGUMENT, fits, hints_of, leaves, said
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -65,12 +65,13 @@ class GroupedOption(click.Option):
 
 
 def flags(*settings: type[Any]) -> Callable[[Decorated], Decorated]:
-    """A flag for every field of the settings."""
+    """A flag for every field of the settings, but for those that the command takes by their place."""
 
     def decorate(function: Decorated) -> Decorated:
         for kind in reversed(settings):
             for item, hint in reversed(list(leaves(kind))):
-                function = _option(item, hint)(function)
+                if item.metadata["group"] != ARGUMENT:
+                    function = _option(item, hint)(function)
         return function
 
     return decorate

@@ -16,9 +16,9 @@ from recension.errors import RecensionError
 # name: (module, what it does in one line)
 COMMANDS: dict[str, tuple[str, str]] = {
     "edit": ("recension.cli.edit", "Resample the tokens that a prior is sure of (ToEdit)."),
-    "evaluate": ("recension.cli.evaluate", "Measure a model: tasks."),
+    "evaluate": ("recension.cli.evaluate", "Measure models: perplexity by domain, tasks, loss patterns."),
     "revert": ("recension.cli.inspect", "Restore the original text of an edited corpus, byte for byte."),
-    "train": ("recension.cli.train", "Fit models on a corpus: ngram."),
+    "train": ("recension.cli.train", "Train models: from scratch, on from another, on exchanges; n-grams."),
     "verify": ("recension.cli.inspect", "Prove that a folder holds what its receipts say."),
     "view": ("recension.cli.inspect", "Write one page that shows the edits."),
 }

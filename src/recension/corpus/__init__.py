@@ -1,5 +1,6 @@
 """Corpora: anything read in pieces with nothing lost, and shards written."""
 
+from recension.corpus.columns import column_value
 from recension.corpus.exchanges import rebuild
 from recension.corpus.expected import expected_size
 from recension.corpus.layout import DROPPED_SCHEMA, Layout, OutRow, dropped_batch, set_aside
@@ -29,6 +30,7 @@ __all__ = [
     "TableWriter",
     "Written",
     "check_unchanged",
+    "column_value",
     "dropped_batch",
     "expected_size",
     "open_corpus",

@@ -52,7 +52,8 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
     device, dtype = device_of(options.device), dtype_of(options.dtype, options.device)
     with hub.quiet():
         hub.check_there(place, revision)
-        tokenizer, surfaces, bos = _load_tokenizer(place, revision)
+        tokenizer, surfaces, begins = _load_tokenizer(place, revision)
+        bos = begins if options.bos else None
         model = hub.load_model(place, revision, dtype).to(device).eval()
         context = context_of(model.config, options.context)
         matmul: Matmul = "onednn" if onednn.usable(device, dtype) else "native"

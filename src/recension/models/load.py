@@ -32,8 +32,7 @@ def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
     if scheme == "ngram":
         from recension.models.ngram import NgramPrior
 
-        # `train ngram` puts the model into a run folder, beside its receipts.
-        within = Path(rest) / "model"
+        within = Path(rest) / "model"  # the run folder of `train ngram` may be named
         return NgramPrior.load(within if within.is_dir() else rest)
     if scheme == "fake":
         from recension.models.fake import fake_prior

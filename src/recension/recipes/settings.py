@@ -14,6 +14,9 @@ from recension.errors import UsageError
 Settings = TypeVar("Settings")
 
 
+ARGUMENT = "Arguments"  # the group of settings that a command takes by their place, and not as a flag
+
+
 def setting(default: Any, help: str, choices: Sequence[str] = (), metavar: str = "", group: str = "Settings") -> Any:
     """A field with what the command line says about it."""
     metadata = {"help": help, "choices": tuple(choices), "metavar": metavar, "group": group}

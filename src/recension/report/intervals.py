@@ -1,70 +1,125 @@
-"""Dots with their intervals, one row for each, as inline SVG."""
+"""Dots with their intervals, one row for each name: numbers in, SVG out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from recension.report.page import escape
-from recension.report.plots import Labels
+from recension.report.plots import WIDTH, Labels
 
-WIDTH, ROW, TOP, BOTTOM, RIGHT = 440, 24, 12, 46, 50
-LETTER = 6.6  # the width of a letter of the labels, about
-LONGEST = 26
+NAMES, RIGHT, TOP, ROW, APART, BOTTOM = 154, 16, 26, 26, 7, 46
+LONGEST_NAME = 19  # characters
+HALF_A_STEP = 1e-9
 
 
-class Interval(NamedTuple):
-    """A value in percent with the ends of its interval, and the level of chance where it is known."""
-
-    name: str
+class Mark(NamedTuple):
     value: float
-    low: float | None
-    high: float | None
-    chance: float | None = None
+    low: float
+    high: float
 
 
-def interval_plot(rows: Sequence[Interval], labels: Labels) -> str:
-    """A dot with a line through it for each row, over an axis from 0 to 100."""
-    names = [row.name if len(row.name) <= LONGEST else row.name[: LONGEST - 1] + "…" for row in rows]
-    left = 14 + LETTER * max(map(len, names))
-    inner = WIDTH - left - RIGHT
-    height = TOP + ROW * len(rows) + BOTTOM
-    foot = TOP + ROW * len(rows)
+def interval_plot(
+    rows: Mapping[str, Sequence[Mark]],
+    labels: Labels,
+    series: Sequence[str] = (),
+    zero: bool = False,
+    chance: Mapping[str, float] | None = None,
+) -> str:
+    """A row for each name with a dot and its interval for each series.
 
-    def place(value: float) -> float:
-        return left + inner * min(max(value, 0.0), 100.0) / 100
+    `zero` draws the line of no difference, `chance` marks what guessing gives in a row.
+    """
+    known = [value for marks in rows.values() for mark in marks for value in mark if math.isfinite(value)]
+    known += (chance or {}).values()
+    several = len(series) > 1
+    top = TOP + (16 * len(series) if several else 0)
+    bottom = top + ROW * len(rows)
+    height = bottom + BOTTOM
+    if zero:
+        known.append(0.0)
+    low, high, step = round_axis(known)
+    inner = WIDTH - NAMES - RIGHT
 
-    drawn = []
-    for tick in range(0, 101, 25):
-        x = place(tick)
-        drawn.append(f'<line class="grid" x1="{x:.2f}" x2="{x:.2f}" y1="{TOP}" y2="{foot}"/>')
-        drawn.append(f'<text class="tick" x="{x:.2f}" y="{foot + 17}" text-anchor="middle">{tick}</text>')
-    drawn.append(f'<line class="base" x1="{left:.2f}" x2="{WIDTH - RIGHT}" y1="{foot}" y2="{foot}"/>')
-    says = []
-    for i, (row, name) in enumerate(zip(rows, names, strict=True)):
-        y = TOP + ROW * (i + 0.5)
-        told = f"{row.name}: {row.value:.1f}%"
-        drawn.append(f'<text class="tick" x="{left - 8:.2f}" y="{y + 4:.2f}" text-anchor="end">{escape(name)}</text>')
-        if row.low is not None and row.high is not None:
-            told += f" ({row.low:.1f} to {row.high:.1f})"
-            drawn.append(
-                f'<line class="line tone0" x1="{place(row.low):.2f}" x2="{place(row.high):.2f}" '
-                f'y1="{y:.2f}" y2="{y:.2f}"/>'
-            )
-        if row.chance is not None:
-            told += f", chance {row.chance:.1f}%"
-            x = place(row.chance)
-            drawn.append(f'<line class="chance" x1="{x:.2f}" x2="{x:.2f}" y1="{y - 9:.2f}" y2="{y + 9:.2f}"/>')
-        drawn.append(
-            f'<circle class="dot tone0" cx="{place(row.value):.2f}" cy="{y:.2f}" r="4">'
-            f"<title>{escape(told)}</title></circle>"
-            f'<text class="tick" x="{WIDTH - RIGHT + 12}" y="{y + 4:.2f}">{row.value:.1f}</text>'
+    def across(value: float) -> float:
+        return NAMES + inner * (value - low) / (high - low)
+
+    parts = []
+    for k in range(round((high - low) / step) + 1):
+        value = low + k * step
+        x = across(value)
+        parts.append(
+            f'<line class="grid" x1="{x:.2f}" x2="{x:.2f}" y1="{top - 6}" y2="{bottom}"/>'
+            f'<text class="tick" x="{x:.2f}" y="{bottom + 16}" text-anchor="middle">{tick(value, step)}</text>'
         )
-        says.append(told)
-    spoken = escape(f"{labels.title}: {labels.says or '; '.join(says)}.")
+    if zero:
+        x = across(0.0)
+        parts.append(f'<line class="rule" x1="{x:.2f}" x2="{x:.2f}" y1="{top - 6}" y2="{bottom}"/>')
+    if several:
+        for i, name in enumerate(series):
+            line = TOP - 14 + 16 * i
+            parts.append(
+                f'<circle class="dot tone{i % 2}" cx="12" cy="{line - 4}" r="4"/>'
+                f'<text class="tick" x="22" y="{line}">{escape(name)}</text>'
+            )
+    told = []
+    for row, (name, marks) in enumerate(rows.items()):
+        middle = top + ROW * (row + 0.5)
+        parts.append(
+            f'<text class="tick strong" x="{NAMES - 10}" y="{middle + 4:.1f}" text-anchor="end">'
+            f"{escape(_cut(name))}<title>{escape(name)}</title></text>"
+        )
+        if chance and name in chance:
+            x = across(chance[name])
+            parts.append(
+                f'<line class="rule" x1="{x:.2f}" x2="{x:.2f}" y1="{middle - 10:.1f}" y2="{middle + 10:.1f}"/>'
+            )
+            told.append(f"chance, {name}: {chance[name]:.4g}")
+        for i, mark in enumerate(marks):
+            y = middle + APART * (i - (len(marks) - 1) / 2)
+            which = f"{series[i]}, {name}" if several else name
+            says = f"{which}: {mark.value:.4g}, 95% from {mark.low:.4g} to {mark.high:.4g}"
+            told.append(says)
+            if math.isfinite(mark.low) and math.isfinite(mark.high):
+                parts.append(
+                    f'<line class="line tone{i % 2}" x1="{across(mark.low):.2f}" x2="{across(mark.high):.2f}" '
+                    f'y1="{y:.2f}" y2="{y:.2f}"><title>{escape(says)}</title></line>'
+                )
+            if math.isfinite(mark.value):
+                parts.append(
+                    f'<circle class="dot tone{i % 2}" cx="{across(mark.value):.2f}" cy="{y:.2f}" r="3.5">'
+                    f"<title>{escape(says)}</title></circle>"
+                )
+    says = labels.says or "; ".join(told[:12]) + "."
     return (
         f'<figure class="plot"><figcaption>{escape(labels.title)}</figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{spoken}">{"".join(drawn)}'
-        f'<text class="axis" x="{left + inner / 2:.0f}" y="{height - 6}" text-anchor="middle">{escape(labels.x)}</text>'
-        "</svg></figure>\n"
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(f"{labels.title}: {says}")}">'
+        f'{"".join(parts)}<text class="axis" x="{WIDTH / 2:.0f}" y="{height - 8}" text-anchor="middle">'
+        f"{escape(labels.x)}</text></svg></figure>\n"
     )
+
+
+def round_axis(known: Sequence[float]) -> tuple[float, float, float]:
+    """Both ends of an axis that holds all values, and its round step."""
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    if high - low < abs(high) * 1e-6 + 1e-12:
+        low, high = low - max(abs(low) * 0.05, 1e-3), high + max(abs(high) * 0.05, 1e-3)
+    power = 10.0 ** math.floor(math.log10((high - low) / 3))
+    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m * 4 >= high - low)
+    return step * math.floor(low / step + HALF_A_STEP), step * math.ceil(high / step - HALF_A_STEP), step
+
+
+def tick(value: float, step: float) -> str:
+    places = max(0, -math.floor(math.log10(step) + 1e-9))
+    places += step * 10**places % 1 > 1e-6
+    text = f"{value:.{places}f}"
+    return text.replace("-", "\N{MINUS SIGN}") if float(text) else f"{0:.{places}f}"
+
+
+def _cut(name: str) -> str:
+    """A long name without its middle: what tells names apart is often their end."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    half = LONGEST_NAME // 2
+    return f"{name[: LONGEST_NAME - 1 - half]}…{name[-half:]}"

@@ -96,10 +96,10 @@ def asset(name: str) -> str:
     return (files("recension.report") / "assets" / name).read_text("utf-8")
 
 
-def colours() -> str:
-    """The palette as CSS variables: the system's theme, unless the reader chose one."""
-    light = "".join(f"--{name}:{shade.light};" for name, shade in PALETTE.items())
-    dark = "".join(f"--{name}:{shade.dark};" for name, shade in PALETTE.items())
+def colours(palette: Mapping[str, Shade] = PALETTE) -> str:
+    """A palette as CSS variables: the system's theme, unless the reader chose one."""
+    light = "".join(f"--{name}:{shade.light};" for name, shade in palette.items())
+    dark = "".join(f"--{name}:{shade.dark};" for name, shade in palette.items())
     return (
         f":root{{color-scheme:light;{light}}}\n"
         f"@media (prefers-color-scheme:dark){{:root{{color-scheme:dark;{dark}}}}}\n"

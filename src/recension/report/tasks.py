@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recension.report.intervals import Interval, interval_plot
+from recension.report.intervals import Mark, interval_plot
 from recension.report.page import closing, counted, escape, masthead, number, opening, table
 from recension.report.plots import Labels
 
@@ -187,25 +188,22 @@ def _difference_table(report: TasksReport) -> str:
 
 
 def _plot(report: TasksReport) -> str:
-    """One row for each share; what is no share has no common axis."""
-    rows = [
-        Interval(
-            f"{task.name} · {figure.name}" if len({f.metric for f in task.figures} & set(DRAWN)) > 1 else task.name,
-            100 * figure.value,
-            100 * figure.low if figure.low is not None else None,
-            100 * figure.high if figure.high is not None else None,
-            100 * task.about["chance"]
-            if figure.metric.startswith("acc") and task.about.get("chance") is not None
-            else None,
-        )
-        for task in report.tasks
-        for figure in task.figures
-        if figure.metric in DRAWN and figure.value is not None
-    ]
+    """Shares of right answers, each with its interval; the mark in a row is what guessing would give."""
+    rows: dict[str, list[Mark]] = {}
+    chance: dict[str, float] = {}
+    for task in report.tasks:
+        for figure in task.figures:
+            if figure.metric not in DRAWN or figure.value is None:
+                continue
+            name = f"{task.name} {figure.name}"
+            ends = [math.nan if end is None else 100 * end for end in (figure.low, figure.high)]
+            rows[name] = [Mark(100 * figure.value, *ends)]
+            if figure.metric.startswith("acc") and task.about.get("chance") is not None:
+                chance[name] = 100 * task.about["chance"]
     if not rows:
         return ""
-    labels = Labels("Share of right answers, with 95% intervals", "percent; coloured lines mark chance", "")
-    return f'<section><div class="plots wide">{interval_plot(rows, labels)}</div></section>\n'
+    labels = Labels("Share of right answers, with 95% intervals", "percent; dashed lines mark chance", "")
+    return f'<section><div class="plots wide">{interval_plot(rows, labels, chance=chance)}</div></section>\n'
 
 
 def tasks_page(report: TasksReport) -> str:
@@ -258,7 +256,7 @@ def _flat(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-_STYLE = "\n.plots.wide{grid-template-columns:minmax(0,36rem)}.chance{stroke:var(--bar-two);stroke-width:2}\n"
+_STYLE = "\n.plots.wide{grid-template-columns:minmax(0,36rem)}\n"
 _TERMS = """<p class="terms">↑ more is better, ↓ less is better. acc: the most probable choice is the right one (of cloze
 tasks: every token of the continuation is the most probable one); acc_norm and acc_bytes: the same after division by the
 characters or by the bytes of the choice. The standard error is that of drawing other documents of the same kind; it says

@@ -49,9 +49,7 @@ class Work(Protocol):
 class Source(Protocol[Drawn_co]):
     """What is cut into pieces: a corpus, or several."""
 
-    def pieces(
-        self, shard_bytes: int, limit: int | None = None, skip: Callable[[int], bool] = ...
-    ) -> Iterator[Drawn_co]: ...
+    def pieces(self, shard_bytes: int, limit: int | None, skip: Callable[[int], bool]) -> Iterator[Drawn_co]: ...
 
 
 class Tally:
@@ -101,7 +99,7 @@ def execute(
 
     def missing() -> Iterator[Piece]:
         nonlocal done_weight
-        for piece in corpus.pieces(bounds.shard_bytes, bounds.limit, skip=run.is_done):
+        for piece in corpus.pieces(bounds.shard_bytes, bounds.limit, run.is_done):
             receipt = run.receipt(piece.index)
             weights[piece.index] = piece.size
             if receipt is not None and _covers(receipt, piece.rows_cap):

@@ -26,7 +26,6 @@ from recension.recipes.train.session import Facts, Session, open_data
 from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
 from recension.recipes.train.tokenise import (
     TokeniseTask,
-    merge_samples,
     sample_pass,
     sample_texts,
     words_of,
@@ -114,8 +113,8 @@ def _train(
         check_batch(job.numbers.batch, devices.ranks)
         if not devices.first:
             return _follow(job, out, effort, devices)
-        for source in job.sources.all:
-            look_over(source.corpus, observer)
+        for corpus in job.sources.data.corpora:
+            look_over(corpus, observer)
         with open_run(out, manifest(job, inputs), fresh, _needed(job)) as run:
             sealed = read_seal(run.out)
             if sealed is not None and sealed.key == run.key and (run.out / REPORT).is_file():
@@ -143,21 +142,21 @@ def _follow(job: Job, out: Path, effort: TrainEffort, devices: Devices) -> Train
 
 def _tokenise(run: Run, job: Job, effort: TrainEffort, observer: Observer) -> None:
     """Vocabulary and token shards: what is there already is not done again."""
-    engine = LocalEngine(max(1, min(effort.workers or available_cores(), -(-job.sources.size // SHARD_BYTES))))
-    readings = tuple((source.corpus.reading, source.corpus.layout) for source in job.sources.all)
+    engine = LocalEngine(max(1, min(effort.workers or available_cores(), -(-job.sources.data.size // SHARD_BYTES))))
     _tokenizer(run, job, engine, observer)
     vocabulary = words_of(run.out / "model").vocabulary
     schema = token_schema(vocabulary, answers=job.template is not None)
     task = TokeniseTask(
         plan=ShardPlan.of(run, "parquet", {"tokens": schema}),
-        readings=readings,
+        readings=job.sources.readings,
+        member_of=job.sources.data.member_of,
         tokenizer=run.out / "model",
         template=job.template,
         longest=job.numbers.context if job.template is not None else None,
     )
-    bounds = Bounds(SHARD_BYTES, None, effort.max_dropped, job.sources.expected)
-    execute(run, task, job.sources, engine, bounds, observer)
-    job.sources.check_unchanged()
+    bounds = Bounds(SHARD_BYTES, None, effort.max_dropped, job.sources.data.expected)
+    execute(run, task, job.sources.data, engine, bounds, observer)
+    job.sources.data.check_unchanged()
     found = list(receipts(run.out))
     if not any(receipt.stats["tokens"] for receipt in found):
         raise _nothing(job, sorted({reason for receipt in found for reason in receipt.dropped}))
@@ -165,7 +164,7 @@ def _tokenise(run: Run, job: Job, effort: TrainEffort, observer: Observer) -> No
 
 def _nothing(job: Job, reasons: Sequence[str] = ()) -> InputError:
     """No row could be used: most often the name of a column is wrong."""
-    columns = ", ".join(dict.fromkeys(name for s in job.sources.all for name in s.corpus.columns_seen())) or "none"
+    columns = ", ".join(job.sources.data.columns_seen()) or "none"
     why = f" ({', '.join(reasons)})" if reasons else ""
     return InputError(f"no row of the input could be used{why}; the columns are {columns}: is --text-key right?")
 
@@ -184,8 +183,7 @@ def _tokenizer(run: Run, job: Job, engine: LocalEngine, observer: Observer) -> N
             hub.load_fast(given.place, given.revision).save_pretrained(made)
     else:
         assert job.shape is not None
-        readings = tuple((source.corpus.reading, source.corpus.layout) for source in job.sources.all)
-        work = sample_pass(readings, job.sources.expected)
+        work = sample_pass(job.sources)
         done = 0
 
         def told(_: int) -> None:
@@ -194,9 +192,8 @@ def _tokenizer(run: Run, job: Job, engine: LocalEngine, observer: Observer) -> N
             observer.update(Progress("sample", shards=done))
 
         def pieces(skip: Callable[[int], bool]) -> Any:
-            return job.sources.pieces(SHARD_BYTES, None, skip)
+            return job.sources.data.pieces(SHARD_BYTES, None, skip)
 
-        assert work.merge is merge_samples
         texts = sample_texts(run_pass(run, work, engine, pieces, told))
         if not texts:
             raise _nothing(job)
@@ -216,7 +213,7 @@ def _tokenizer(run: Run, job: Job, engine: LocalEngine, observer: Observer) -> N
 
 def _shards(job: Job, out: Path) -> list[list[Path]]:
     """The token shards of each source."""
-    found: list[list[Path]] = [[] for _ in job.sources.all]
+    found: list[list[Path]] = [[] for _ in job.sources.names]
     for receipt in receipts(out):
         for entry in receipt.files:
             if entry.part == "tokens":
@@ -242,7 +239,7 @@ def _learn(run: Run, job: Job, effort: TrainEffort, with_: tuple[Observer, Devic
     keep(run.out / "checkpoints", effort.keep_checkpoints) if effort.keep_checkpoints else _clear(
         run.out / "checkpoints"
     )
-    seal(run, job.sources.digests(), outcome.pages(run, summary, finished[0]), None, _present(run.out))
+    seal(run, job.sources.data.digests, outcome.pages(run, summary, finished[0]), None, _present(run.out))
     return summary
 
 

@@ -145,7 +145,7 @@ def _numbers(learning: LearningSettings, usual: tuple[int, int, float], size: in
         room //= 2
     micro = learning.micro or max(1, min(batch, room // context))
     read = learning.tokens or (learning.steps or 0) * batch * context
-    read = read or round((learning.epochs or 1.0) * sources.expected / 4)  # about four bytes a token
+    read = read or round((learning.epochs or 1.0) * sources.data.expected / 4)  # about four bytes a token
     threads = learning.threads or max(1, available_cores() // processes())
     return Numbers(
         batch, context, rate, micro, threads, device.type, dtype, _compiled(learning, device, size * read * 6.0)
@@ -175,8 +175,8 @@ def manifest(job: Job, inputs: Sequence[str]) -> Manifest:
         "shape": job.shape.to_json() if job.shape else None,
         "model": job.base.identity if job.base else None,
         "tokenizer": job.tokenizer.identity if job.tokenizer else None,
-        "weights": [str(source.weight) for source in job.sources.all],
-        "inputs": job.sources.identity(),
+        "weights": [str(weight) for weight in job.sources.weights],
+        "inputs": [identity_of(file) for file in job.sources.data.files],
         "valid": [identity_of(file) for file in job.valid.files] if job.valid else [],
         "machine": {
             **machine(numbers.device),
@@ -187,8 +187,8 @@ def manifest(job: Job, inputs: Sequence[str]) -> Manifest:
     facts: dict[str, JSON] = {
         "recension": __version__,
         "given": encodable(inputs),
-        "urls": job.sources.urls(),
-        "skipped": encodable([name for source in job.sources.all for name in source.corpus.skipped]),
+        "urls": {file.label: file.where for file in job.sources.data.files},
+        "skipped": encodable([name for corpus in job.sources.data.corpora for name in corpus.skipped]),
         "config": flat(job.spec),
     }
     return Manifest(f"train-{job.verb}", RECIPE_VERSION, identity, facts)

@@ -31,8 +31,8 @@ def report(run: Run, job: Job, data: Data, done: tuple[Curve, Facts], devices: i
     sums = totals(run.out)
     order: Any = data.feed.order  # type: ignore[attr-defined]
     rows = order.read(len(curve.loss))
-    tokens = [0] * len(job.sources.all)
-    documents = [0] * len(job.sources.all)
+    tokens = [0] * len(job.sources.names)
+    documents = [0] * len(job.sources.names)
     for receipt in receipts(run.out):
         tokens[receipt.stats["source"]] += receipt.stats["tokens"]
         documents[receipt.stats["source"]] += receipt.used
@@ -53,14 +53,14 @@ def report(run: Run, job: Job, data: Data, done: tuple[Curve, Facts], devices: i
         tokens=sum(curve.tokens),
         sources=tuple(
             SourceReport(
-                name=source.name,
+                name=name,
                 documents=documents[i],
                 tokens=tokens[i],
-                share=float(source.weight / sum(s.weight for s in job.sources.all)),
+                share=float(job.sources.weights[i] / sum(job.sources.weights)),
                 rows_read=rows[i],
                 epochs=rows[i] / data.rows[i],
             )
-            for i, source in enumerate(job.sources.all)
+            for i, name in enumerate(job.sources.names)
         ),
         dropped=dict(sums.dropped),
         loss=_thinned([(i + 1, value) for i, value in enumerate(curve.loss)]),

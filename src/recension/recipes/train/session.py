@@ -68,7 +68,7 @@ class Facts(NamedTuple):
 def open_data(job: Job, shards: Sequence[Sequence[Path]]) -> Data:
     """The shards of each source as a feed, and how many steps the settings come to."""
     numbers, learning = job.numbers, job.learning
-    weights = tuple(source.weight for source in job.sources.all)
+    weights = job.sources.weights
     words = words_of(job_tokenizer(shards))
     rows: tuple[int, ...]
     stores: tuple[TokenStore, ...]
@@ -82,7 +82,7 @@ def open_data(job: Job, shards: Sequence[Sequence[Path]]) -> Data:
         each = store.tokens / len(packs)
     else:
         stores = tuple(open_tokens(paths) for paths in shards)
-        empty = [s.name for s, store in zip(job.sources.all, stores, strict=True) if not store.tokens]
+        empty = [name for name, store in zip(job.sources.names, stores, strict=True) if not store.tokens]
         if empty:
             raise UsageError(f"--mix: {empty[0]} holds no text that could be used")
         rows = tuple(window_count(store, numbers.context) for store in stores)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from recension.corpus import BadRow, Layout, Reading, Record, check_unchanged, read_piece
+from recension.corpus import BadRow, Layout, Piece, Reading, Record, check_unchanged, read_piece
 from recension.identity import content_hash
 from recension.models import hub
 from recension.recipes.train.exchange import Sample, Unusable, sample_of
-from recension.recipes.train.sources import SourcePiece
+from recension.recipes.train.sources import Sources
 from recension.run.passes import Pass
 from recension.run.progress import Pulse
 from recension.run.receipts import Receipt
@@ -42,14 +42,15 @@ class SampleTask:
     """The documents of a piece whose hash is below a bound: about `share` of all, whatever the pieces."""
 
     readings: tuple[tuple[Reading, Layout], ...]
+    member_of: Mapping[str, int]
     share: float
 
-    def __call__(self, piece: SourcePiece) -> bytes:
+    def __call__(self, piece: Piece) -> bytes:
         bound = int(self.share * 2**64)
-        reading, layout = self.readings[piece.source]
+        reading, layout = self.readings[self.member_of[piece.files[0].label]]
         chosen = [
             row.document.text
-            for row in read_piece(piece.piece, reading, layout)
+            for row in read_piece(piece, reading, layout)
             if isinstance(row, Record) and int(content_hash(row.document.text)[:16], 16) < bound
         ]
         return msgspec.msgpack.encode(chosen)
@@ -64,9 +65,9 @@ def sample_texts(state: bytes) -> list[str]:
     return msgspec.msgpack.decode(state, type=list[str]) if state else []
 
 
-def sample_pass(readings: tuple[tuple[Reading, Layout], ...], size: int) -> Pass:
-    share = min(1.0, SAMPLE_BYTES / max(size, 1))
-    return Pass("vocabulary", share, SampleTask(readings, share), merge_samples)
+def sample_pass(sources: Sources) -> Pass:
+    share = min(1.0, SAMPLE_BYTES / max(sources.data.expected, 1))
+    return Pass("vocabulary", share, SampleTask(sources.readings, sources.data.member_of, share), merge_samples)
 
 
 # --- the shards -----------------------------------------------------------------------------------------------------
@@ -78,18 +79,20 @@ class TokeniseTask:
 
     plan: ShardPlan
     readings: tuple[tuple[Reading, Layout], ...]
+    member_of: Mapping[str, int]
     tokenizer: Path
     template: str | None = None
     longest: int | None = None
 
-    def __call__(self, piece: SourcePiece) -> Receipt:
-        check_unchanged(piece.piece.files)
+    def __call__(self, piece: Piece) -> Receipt:
+        check_unchanged(piece.files)
         words = words_of(self.tokenizer)
-        reading, layout = self.readings[piece.source]
+        source = self.member_of[piece.files[0].label]
+        reading, layout = self.readings[source]
         pulse = Pulse(self.plan.out, piece.index)
         tokens = learnt = size = 0
         with ShardWriter(self.plan, piece.index) as shard:
-            for batch in _batches(read_piece(piece.piece, reading, layout)):
+            for batch in _batches(read_piece(piece, reading, layout)):
                 for bad in (row for row in batch if isinstance(row, BadRow)):
                     shard.row(1)
                     shard.drop(bad)
@@ -103,9 +106,9 @@ class TokeniseTask:
                 tokens, learnt = tokens + added, learnt + sum(int(np.sum(s.learn)) for s in samples)
                 size += sum(len(r.document.text.encode()) for r in records)
                 pulse.add(len(samples), added, len(batch) - len(samples), 0.0)
-            check_unchanged(piece.piece.files)
-            stats = {"tokens": tokens, "learnt": learnt, "bytes": size, "source": piece.source}
-            receipt = shard.commit(stats, tuple(file.label for file in piece.piece.files))
+            check_unchanged(piece.files)
+            stats = {"tokens": tokens, "learnt": learnt, "bytes": size, "source": source}
+            receipt = shard.commit(stats, tuple(file.label for file in piece.files))
         pulse.end()
         return receipt
 
