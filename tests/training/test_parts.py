@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from recension.errors import ModelError, UsageError
-from recension.training import head, network
+from recension.training import attention, head, network
 from recension.training.batches import IGNORED, Packs, Windows, pack, window_count
 from recension.training.order import Order
 from recension.training.schedule import KINDS, Schedule
@@ -169,7 +170,7 @@ def test_packed_samples_begin_anew(shards):
 
 
 @pytest.mark.parametrize("bias", [False, True])
-def test_the_fused_loss_is_the_loss(bias, monkeypatch):
+def test_the_fused_loss_is_the_loss(bias):
     torch.manual_seed(0)
     rows, aims = torch.randn(300, 16, requires_grad=True), torch.randint(0, 40_000, (300,))
     aims[::7] = IGNORED
@@ -208,6 +209,46 @@ def test_the_loss_of_every_family_is_its_own(models, name):
     assert plain == (name not in ("gemma2", "cohere"))
     found = network.learner(model, plain)(batch, 1 / 32)
     torch.testing.assert_close(found, model(input_ids=ids, labels=ids).loss, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["llama-metaspace", "gpt2"])
+def test_attention_in_blocks_is_attention(models, name):
+    model = copy.deepcopy(models[name])
+    ids = torch.randint(0, model.config.vocab_size, (2, 81))
+    batch = network.Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous())
+    losses, norms = [], []
+    for blocks in (False, True):
+        if blocks:
+            attention.use(model)
+            assert model.config._attn_implementation == attention.NAME
+        learner = network.learner(model, True)
+        learner.zero_grad()
+        loss = learner(batch, 1 / 160)
+        loss.backward()
+        losses.append(loss.detach())
+        norms.append([p.grad.norm() for p in learner.parameters()])
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(norms[1], norms[0], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (4, 2)])
+def test_blocks_give_what_one_kernel_gives(heads):
+    size = {"query": heads[0], "key": heads[1], "value": heads[1]}
+    parts = {name: torch.randn(2, count, 300, 16, requires_grad=True) for name, count in size.items()}
+    found, _ = attention.blocks(None, **parts, attention_mask=None, scaling=0.2)
+    truth = torch.nn.functional.scaled_dot_product_attention(
+        *parts.values(), is_causal=True, scale=0.2, enable_gqa=True
+    )
+    torch.testing.assert_close(found, truth.transpose(1, 2), rtol=1e-4, atol=1e-5)
+    for tensor in parts.values():
+        first, second = (torch.autograd.grad(o.square().sum(), tensor, retain_graph=True)[0] for o in (found, truth))
+        torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
+
+
+def test_models_with_another_attention_keep_it(models):
+    before = models["gemma2"].config._attn_implementation
+    attention.use(models["gemma2"])
+    assert models["gemma2"].config._attn_implementation == before
 
 
 @pytest.mark.parametrize("name", ["llama-metaspace", "gpt2", "qwen", "neox"])

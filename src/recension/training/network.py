@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recension.errors import MissingExtraError, ModelError
+from recension.training import attention
 from recension.training.head import fused_loss
 from recension.training.shapes import Shape
 
@@ -264,10 +265,12 @@ def save_adapter(model: Any, state: dict[str, Any], folder: Path) -> None:
     model.save_pretrained(folder, state_dict=adapters, safe_serialization=True)
 
 
-def compiled(learner: Any) -> None:
+def compiled(learner: Any, dtype: Any) -> None:
     """The body through torch.compile. The names of the weights stay, and the loss is as it was."""
     import torch
 
+    if dtype == torch.bfloat16 and next(learner.parameters()).device.type == "cpu":
+        attention.use(learner.model)
     learner.body = [torch.compile(_network(learner.model))]
 
 

@@ -165,7 +165,7 @@ class Session:
         optimiser = adamw(learner, adam)
         curve = self._restore(learner, optimiser)
         if numbers.compile and not sft and plain:
-            network.compiled(learner)
+            network.compiled(learner, dtype)
         self._parts = loop.Parts(learner, optimiser, self.data.feed, self.devices)
         self._held = self._held_out() if job.valid is not None else None
         self._tell(model, len(curve.loss))
