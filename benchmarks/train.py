@@ -54,6 +54,15 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+STARTED = [0.0]  # processor time at the end of the warm-up
+
+
+def mark(options: argparse.Namespace, done: int) -> None:
+    """Called at the end of every step: the processor time of the rest is what neighbours on the machine do not change."""
+    if done == options.warmup:
+        STARTED[0] = time.process_time()
+
+
 # --- what all sides share ---------------------------------------------------------------------------------------------
 
 
@@ -131,11 +140,12 @@ def ours(options: argparse.Namespace, compiled: bool) -> tuple[list[float], list
     class Clock:
         last = time.perf_counter()
 
-        def stepped(self, step, curve, rate) -> None:
+        def stepped(self, step, curve, seconds) -> None:
             synchronise(options)
             now = time.perf_counter()
             times.append(now - self.last)
             self.last = now
+            mark(options, len(times))
 
         def save(self, step, curve) -> None:
             pass
@@ -184,6 +194,7 @@ def nanogpt(options: argparse.Namespace, compiled: bool) -> tuple[list[float], l
         synchronise(options)
         times.append(time.perf_counter() - began)
         losses.append(total)
+        mark(options, len(times))
     return times, losses
 
 
@@ -213,6 +224,7 @@ def trainer(options: argparse.Namespace, compiled: bool) -> tuple[list[float], l
         def on_step_end(self, *_, **__):
             synchronise(options)
             times.append(time.perf_counter() - self.began)
+            mark(options, len(times))
 
     settings = TrainingArguments(
         output_dir=options.work, max_steps=options.steps, per_device_train_batch_size=options.micro,
@@ -231,6 +243,7 @@ def run_side(options: argparse.Namespace) -> None:
     compiled = options.side in ("recension", "nanoGPT loop, compiled", "Trainer, compiled")
     do = ours if options.side.startswith("recension") else nanogpt if options.side.startswith("nano") else trainer
     times, losses = do(options, compiled)
+    cpu = (time.process_time() - STARTED[0]) / (options.steps - options.warmup)
     if options.device == "cuda":
         import torch
 
@@ -239,7 +252,7 @@ def run_side(options: argparse.Namespace) -> None:
         import resource
 
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    sys.stdout.write("\n" + json.dumps({"times": times, "losses": losses, "memory": memory}) + "\n")
+    sys.stdout.write("\n" + json.dumps({"times": times, "losses": losses, "memory": memory, "cpu": cpu}) + "\n")
 
 
 # --- the comparison ---------------------------------------------------------------------------------------------------
@@ -260,7 +273,7 @@ def main() -> None:
     tokens = options.batch * shape.context
     flops = flops_per_token(model, shape.context)
     del model
-    sides: dict[str, dict] = {side: {"seconds": [], "loss": None, "memory_mb": 0} for side in options.sides}
+    sides: dict[str, dict] = {side: {"seconds": [], "cpu": [], "loss": None, "memory_mb": 0} for side in options.sides}
     peaks = []
     for turn in range(options.rounds):
         peaks.append(peak_rate(torch.device(options.device), dtype))
@@ -273,6 +286,7 @@ def main() -> None:
             found = json.loads(done.stdout.strip().splitlines()[-1])
             seconds = statistics.median(found["times"][options.warmup :])
             sides[side]["seconds"].append(round(seconds, 4))
+            sides[side]["cpu"].append(found["cpu"])
             sides[side]["loss"] = round(found["losses"][-1], 3)
             sides[side]["memory_mb"] = max(sides[side]["memory_mb"], round(found["memory"] / 1e6))
             print(
@@ -283,6 +297,7 @@ def main() -> None:
     for side in sides.values():
         seconds = statistics.median(side["seconds"])
         side["tokens_per_second"] = round(tokens / seconds)
+        side["cpu_seconds"] = round(min(side.pop("cpu")), 3)
         side["mfu"] = round(flops * tokens / seconds / peak[0], 4)
     mine = sides.get("recension")
     best = max(
@@ -294,6 +309,7 @@ def main() -> None:
     result = {
         "machine": {"processor": processor(options), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
         "torch": torch.__version__,
+        "device": options.device,
         "preset": options.preset,
         "parameters": shape.parameters(shape.vocabulary),
         "context": shape.context,
@@ -307,6 +323,7 @@ def main() -> None:
         "sides": {name: {"about": SIDES[name], **side} for name, side in sides.items()},
         "ratios_to_best": ratios,
         "median_ratio": round(statistics.median(ratios), 3) if ratios else None,
+        "cpu_ratio": round(best["cpu_seconds"] / mine["cpu_seconds"], 3) if ratios else None,
     }
     name = "train.json" if options.device == "cpu" else "train_cuda.json"
     (HERE / "results" / name).write_text(json.dumps(result, indent=1) + "\n")

@@ -176,7 +176,8 @@ def test_the_fused_loss_is_the_loss(bias):
     aims[::7] = IGNORED
     layer = torch.nn.Linear(16, 40_000, bias=bias)
     assert head.chunk_rows(40_000, False) < 300  # several chunks
-    loss = head.fused_loss(rows, layer.weight, layer.bias, aims, 0.5) * 3
+    last = head.Head(layer.weight, layer.bias, head.loss_and_gradient)
+    loss = head.fused_loss(rows, last, aims, 0.5) * 3
     loss.backward()
     parts = [rows, *layer.parameters()]
     ours = [p.grad.clone() for p in parts]

@@ -39,7 +39,7 @@ class SourceReport:
 class TrainReport:
     """`loss` is in nats per learnt token, `valid` holds (step, nats per token, bits per byte; 0 for answers alone).
 
-    Speed and `mfu` (share of the peak rate) are those of the last call.
+    Speed (the median over the steps) and `mfu` (the share of the peak rate) are those of the last call.
     """
 
     verb: str
@@ -161,8 +161,9 @@ def _sources(sources: Sequence[SourceReport]) -> str:
 
 
 _TERMS = """<p class="terms">Share is the share of every source in what is read, exact to one row at every point of the run.
-An epoch is one reading of a source. The share of the peak counts 6 operations for each weight that is multiplied and 12 for
-each layer, channel and position of the context (PaLM, appendix B), against what the devices could do.</p>
+An epoch is one reading of a source. The speed is the median over the steps of the last call. The share of the peak counts
+6 operations for each weight that is multiplied and 12 for each layer, channel and position of the context (PaLM, appendix B),
+against what the devices could do.</p>
 """
 _NEXT = """<section><h2>What can be done with it</h2>
 <p>Score, edit and measure with it:</p>

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 CPU_CHUNK = 2 << 20  # rows times vocabulary of one chunk: what stays in the cache between its steps
 CUDA_CHUNK = 128 << 20
@@ -13,12 +13,32 @@ def chunk_rows(vocabulary: int, cuda: bool) -> int:
     return max(64, 1 << max(room.bit_length() - 1, 0))
 
 
-def fused_loss(hidden: Any, weight: Any, bias: Any, targets: Any, scale: float) -> Any:
+class Head(NamedTuple):
+    """The last layer; `gradient` is `loss_and_gradient`, or its compiled form."""
+
+    weight: Any
+    bias: Any
+    gradient: Any
+
+
+def fused_loss(hidden: Any, head: Head, targets: Any, scale: float) -> Any:
     """`scale` times the summed cross-entropy of rows against targets; a target below 0 does not count.
 
-    The logits of a chunk become its gradient in place, so the backward pass multiplies nothing again.
+    The logits of a chunk become its gradient at once, so the backward pass multiplies nothing again.
     """
-    return _function().apply(hidden, weight, bias, targets, scale)
+    return _function().apply(hidden, head.weight, head.bias, targets, scale, head.gradient)
+
+
+def loss_and_gradient(logits: Any, targets: Any, scale: float) -> tuple[Any, Any]:
+    """The summed loss of some rows of logits, and `scale` times its gradient in their own number format."""
+    import torch
+
+    counts, aims = (targets >= 0).float(), targets.clamp(min=0)
+    table = logits.float()
+    norms = table.logsumexp(1, keepdim=True)
+    loss = ((norms - table.gather(1, aims)) * counts).sum()
+    hit = torch.arange(table.shape[1], device=table.device)[None] == aims
+    return loss, (((table - norms).exp() - hit.float()) * (counts * scale)).to(logits.dtype)
 
 
 _made: list[Any] = []
@@ -32,7 +52,8 @@ def _function() -> Any:
 
     class FusedLoss(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, hidden: Any, weight: Any, bias: Any, targets: Any, scale: float) -> Any:
+        def forward(ctx: Any, hidden: Any, weight: Any, bias: Any, targets: Any, *how: Any) -> Any:
+            scale, gradient = how
             count, vocabulary = hidden.shape[0], weight.shape[0]
             table = weight.to(hidden.dtype)
             step = chunk_rows(vocabulary, hidden.is_cuda)
@@ -43,22 +64,20 @@ def _function() -> Any:
             # On a CPU one product for the gradient of the weight is worth a table in the small format.
             kept = hidden.new_empty((count, vocabulary)) if grad_weight is not None and not hidden.is_cuda else None
             for start in range(0, count, step):
-                rows, aims = hidden[start : start + step], targets[start : start + step, None]
-                counts = (aims >= 0).float()
-                aims = aims.clamp(min=0)
-                logits = torch.mm(rows, table.t()).float()
+                rows = hidden[start : start + step]
+                logits = torch.mm(rows, table.t())
                 if bias is not None:
-                    logits += bias.float()
-                norms = logits.logsumexp(1, keepdim=True)
-                total += ((norms - logits.gather(1, aims)) * counts).sum()
-                logits.sub_(norms).exp_().scatter_add_(1, aims, -torch.ones_like(norms)).mul_(counts * scale)
-                small = logits.to(hidden.dtype) if kept is None else kept[start : start + step].copy_(logits)
+                    logits += bias.to(logits.dtype)
+                loss, small = gradient(logits, targets[start : start + step, None], scale)
+                total += loss
                 torch.mm(small, table, out=grad_hidden[start : start + step])
-                if grad_weight is not None and kept is None:
+                if kept is not None:
+                    kept[start : start + step] = small
+                elif grad_weight is not None:
                     grad_weight += torch.mm(small.t(), rows)
                 if grad_bias is not None:
-                    grad_bias += logits.sum(0)
-            if kept is not None and grad_weight is not None:
+                    grad_bias += small.float().sum(0)
+            if kept is not None:
                 grad_weight = torch.mm(kept.t(), hidden).float()
             ctx.save_for_backward(
                 grad_hidden,
@@ -70,7 +89,7 @@ def _function() -> Any:
         @staticmethod
         def backward(ctx: Any, grad: Any) -> Any:
             found = [None if part is None else part.mul_(grad) for part in ctx.saved_tensors]
-            return (*found, None, None)
+            return (*found, None, None, None)
 
     _made.append(FusedLoss)
     return FusedLoss

@@ -55,7 +55,7 @@ class Parts:
 class Host(Protocol):
     """Whoever runs the loop: is told, saves, and measures held-out text."""
 
-    def stepped(self, step: int, curve: Curve, tokens_per_second: float) -> None: ...
+    def stepped(self, step: int, curve: Curve, seconds: float) -> None: ...
 
     def save(self, step: int, curve: Curve) -> None: ...
 
@@ -91,7 +91,6 @@ def run(parts: Parts, course: Course, pace: Pace, curve: Curve, host: Host) -> b
     for number, (loss, norm) in enumerate(zip(curve.loss, curve.norm, strict=True)):
         watch.check(number, loss, norm)
     saved, begun, last = time.monotonic(), step, step
-    measured: list[float] = []
     with _held() as stop:
         while step < total:
             began = time.monotonic()
@@ -104,12 +103,12 @@ def run(parts: Parts, course: Course, pace: Pace, curve: Curve, host: Host) -> b
             curve.rate.append(course.schedule.rate(step))
             curve.tokens.append(tokens)
             step += 1
-            measured = [*measured[-31:], tokens / max(time.monotonic() - began, 1e-9)]
+            seconds = max(time.monotonic() - began, 1e-9)
             if course.valid_every and (step % course.valid_every == 0 or step == total):
                 valid = host.measure(lambda arrays: evaluate(parts, course, arrays))
                 if valid is not None:
                     curve.valid.append((step, *valid))
-            host.stepped(step, curve, sorted(measured)[len(measured) // 2])
+            host.stepped(step, curve, seconds)
             ending = stop() or (pace.stop_after is not None and step - begun >= pace.stop_after)
             due = time.monotonic() - saved >= 60 * pace.checkpoint_minutes
             due |= bool(pace.checkpoint_steps) and step % (pace.checkpoint_steps or 1) == 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from recension.errors import MissingExtraError, ModelError
 from recension.training import attention
-from recension.training.head import fused_loss
+from recension.training.head import Head, fused_loss, loss_and_gradient
 from recension.training.shapes import Shape
 
 if TYPE_CHECKING:
@@ -125,9 +125,9 @@ def learner(model: Any, plain: bool) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.model = model
-            self.body: list[
-                Any
-            ] = []  # the network below the head, where it was compiled: in a list, to be no submodule
+            # Compiled forms, where there are some. The network stands in a list, so that it is no submodule.
+            self.body: list[Any] = []
+            self.gradient: Any = loss_and_gradient
 
         def forward(self, batch: Batch, scale: float) -> torch.Tensor:
             extra: dict[str, Any] = {"use_cache": False}
@@ -141,7 +141,8 @@ def learner(model: Any, plain: bool) -> Any:
                 if torch.is_autocast_enabled(hidden.device.type):
                     hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
                 with torch.autocast(hidden.device.type, enabled=False):
-                    return fused_loss(hidden.flatten(0, 1), head.weight, head.bias, targets, scale)  # type: ignore[no-any-return]
+                    last = Head(head.weight, head.bias, self.gradient if torch.is_grad_enabled() else loss_and_gradient)
+                    return fused_loss(hidden.flatten(0, 1), last, targets, scale)  # type: ignore[no-any-return]
             logits = model(input_ids=batch.ids, **extra).logits.flatten(0, 1).float()
             return torch.nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum") * scale
 
@@ -272,6 +273,7 @@ def compiled(learner: Any, dtype: Any) -> None:
     if dtype == torch.bfloat16 and next(learner.parameters()).device.type == "cpu":
         attention.use(learner.model)
     learner.body = [torch.compile(_network(learner.model))]
+    learner.gradient = torch.compile(loss_and_gradient)
 
 
 def float32() -> Any:

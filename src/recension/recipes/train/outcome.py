@@ -37,7 +37,7 @@ def report(run: Run, job: Job, data: Data, done: tuple[Curve, Facts], devices: i
         tokens[receipt.stats["source"]] += receipt.stats["tokens"]
         documents[receipt.stats["source"]] += receipt.used
     spec: Any = {**run.manifest.facts["config"], **run.manifest.identity["spec"]}  # type: ignore[dict-item]
-    rate = facts.tokens / facts.seconds if facts.seconds else 0.0
+    rate = facts.tokens_per_second
     return TrainReport(
         verb=job.verb,
         run=run.name,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +31,7 @@ from recension.training.schedule import Schedule
 from recension.training.tokens import TokenStore, open_tokens
 
 KEPT = 2
+RECENT = 31  # steps that the live share of the peak is of
 MEASURED = 20  # times in a run
 ADAPTER = "adapter.safetensors"
 
@@ -61,8 +62,7 @@ class Facts(NamedTuple):
     flops_per_token: float
     peak: float
     peak_source: str
-    seconds: float
-    tokens: int  # of this call
+    tokens_per_second: float  # the median over the steps of this call
 
 
 def open_data(job: Job, shards: Sequence[Sequence[Path]]) -> Data:
@@ -121,8 +121,7 @@ class Session:
     _held: HeldOut | None = None
     _flops: float = 0.0
     _peak: tuple[float, str] = (0.0, "")
-    _began: float = field(default_factory=time.monotonic)
-    _first: int = 0
+    _rates: list[float] = field(default_factory=list)
 
     # --- before -----------------------------------------------------------------------------------------------------
 
@@ -133,14 +132,13 @@ class Session:
         curve = self._prepare()
         course = self._course()
         pace = loop.Pace(self.effort.checkpoint_minutes, self.effort.checkpoint_steps, self.effort.stop_after)
-        self._first, self._began = len(curve.loss), time.monotonic()
         try:
             done = loop.run(self._parts, course, pace, curve, self)
         except DivergedError as error:
             raise DivergedError(error.step, error.why, self._remedy()) from None
         if not done:
             return None
-        facts = self.facts(curve)
+        facts = self.facts()
         weights, _ = devices.whole_state(self._parts.learner, self._parts.optimiser)
         if self.devices.first:
             self._publish(weights)
@@ -257,7 +255,7 @@ class Session:
             tensors = {names[0]: named, names[1]: moments}
             checkpoints.write(self._place, self.out / folder.SCRATCH, state, tensors, self._beside)
             checkpoints.keep(self._place, max(KEPT, self.effort.keep_checkpoints))
-        self.render(curve, self.facts(curve))
+        self.render(curve, self.facts())
 
     def _beside(self, made: Path) -> None:
         """What makes a checkpoint a folder that transformers loads."""
@@ -286,15 +284,15 @@ class Session:
 
     # --- on the way -------------------------------------------------------------------------------------------------
 
-    def facts(self, curve: Curve) -> Facts:
-        seconds = time.monotonic() - self._began
+    def facts(self) -> Facts:
         model = self._model
         count = sum(p.numel() for p in model.parameters())
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        return Facts(count, trained, self._flops, *self._peak, seconds, sum(curve.tokens[self._first :]))
+        return Facts(count, trained, self._flops, *self._peak, median(self._rates) if self._rates else 0.0)
 
-    def stepped(self, step: int, curve: Curve, tokens_per_second: float) -> None:
-        share = tokens_per_second * self._flops / (self._peak[0] * self.devices.ranks)
+    def stepped(self, step: int, curve: Curve, seconds: float) -> None:
+        self._rates.append(curve.tokens[-1] / seconds)
+        share = median(self._rates[-RECENT:]) * self._flops / (self._peak[0] * self.devices.ranks)
         recent = curve.loss[-10:]
         figures = {"step": float(step), "loss": sum(recent) / len(recent)}
         if curve.valid:
