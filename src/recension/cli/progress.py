@@ -56,12 +56,19 @@ def line(now: Progress, pace: tuple[float, float, float | None]) -> str:
     parts.append(f"{now.tokens:,} tokens")
     if tokens_per_second >= 1:
         parts.append(f"{tokens_per_second:,.0f} tokens/s")
-    parts += [f"{name} {value:.4g}" for name, value in now.figures.items()]
+    parts += [_figure(name, value) for name, value in now.figures.items()]
     if now.dropped or not now.figures:
         parts.append(f"{now.dropped:,} dropped")
     if left is not None:
         parts.append(f"{duration(left)} left")
     return ", ".join(parts)
+
+
+def _figure(name: str, value: float) -> str:
+    """step 12,000; loss 3.214; MFU 41.2 %"""
+    if name.endswith("%"):
+        return f"{name[:-1].rstrip()} {value:.1f} %"
+    return f"{name} {value:,.0f}" if value == int(value) else f"{name} {value:.4g}"
 
 
 class Lines:

@@ -29,6 +29,9 @@ class Arrays(NamedTuple):
 class Feed(Protocol):
     """The data of every step, the same for whoever asks."""
 
+    @property
+    def order(self) -> Order: ...
+
     def rows(self, step: int, rank: int, ranks: int) -> list[Arrays]:
         """The rows of one device in micro-batches."""
 

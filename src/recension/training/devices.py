@@ -134,6 +134,22 @@ def _has_bfloat16(device: torch.device) -> bool:
     return any(getattr(cpu, ask, lambda: False)() for ask in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
 
 
+@contextmanager
+def repeatable(device: Any) -> Iterator[None]:
+    """On a GPU: kernels that sum in the same order every time, where there are such. A CPU has no others."""
+    import torch
+
+    if device.type != "cuda":
+        yield
+        return
+    before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warned)
+
+
 def spread(learner: Any, devices: Devices, dtype: torch.dtype) -> Any:
     """The learner sharded over all devices, layer by layer; itself on one device."""
     if devices.ranks == 1:

@@ -204,6 +204,7 @@ def _tokenizer(run: Run, job: Job, engine: LocalEngine, observer: Observer) -> N
         for path in sorted(made.iterdir()):
             path.replace(target.parent / path.name)
         folder.sync_folder(target.parent)
+    _clear(run.out / "passes" / "vocabulary")  # a sample of the text has served; a run is no place for a copy of it
     digest = file_sha256(target)
     if decided is None:
         run.decide("tokenizer", digest)
@@ -236,9 +237,7 @@ def _learn(run: Run, job: Job, effort: TrainEffort, with_: tuple[Observer, Devic
     if finished is None:
         return None
     summary = outcome.report(run, job, data, finished, devices.ranks)
-    keep(run.out / "checkpoints", effort.keep_checkpoints) if effort.keep_checkpoints else _clear(
-        run.out / "checkpoints"
-    )
+    keep(run.out / "checkpoints", effort.keep_checkpoints)
     seal(run, job.sources.data.digests, outcome.pages(run, summary, finished[0]), None, _present(run.out))
     return summary
 

@@ -29,8 +29,7 @@ POINTS = 400  # of a curve in a report; curve.jsonl has them all
 def report(run: Run, job: Job, data: Data, done: tuple[Curve, Facts], devices: int) -> TrainReport:
     curve, facts = done
     sums = totals(run.out)
-    order: Any = data.feed.order  # type: ignore[attr-defined]
-    rows = order.read(len(curve.loss))
+    rows = data.feed.order.read(len(curve.loss))
     tokens = [0] * len(job.sources.names)
     documents = [0] * len(job.sources.names)
     for receipt in receipts(run.out):

@@ -133,7 +133,8 @@ class Session:
         course = self._course()
         pace = loop.Pace(self.effort.checkpoint_minutes, self.effort.checkpoint_steps, self.effort.stop_after)
         try:
-            done = loop.run(self._parts, course, pace, curve, self)
+            with devices.repeatable(self.devices.device):
+                done = loop.run(self._parts, course, pace, curve, self)
         except DivergedError as error:
             raise DivergedError(error.step, error.why, self._remedy()) from None
         if not done:
