@@ -63,7 +63,7 @@ def test_a_model_that_transformers_loads(model):
     curve = [json.loads(line) for line in (model / "curve.jsonl").read_text().splitlines()]
     assert len(curve) == 24
     assert curve[-1]["loss"] < curve[0]["loss"] - 0.2
-    assert curve[-1]["rate"] == 0.0
+    assert 0 < curve[-1]["rate"] < 0.3 * max(point["rate"] for point in curve)
     assert not (model / "checkpoints").exists()
 
 
@@ -176,6 +176,43 @@ def test_micro_batches_do_not_change_the_loss(model, tmp_path):
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
+def test_sources_may_overlap(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", [{"text": "The river ran past the mill. " * 9}])
+    write_jsonl(tmp_path / "b.jsonl", [{"text": "The miller looked at the river. " * 9}])
+    mix = (f"{tmp_path}/*.jsonl=1", f"{tmp_path / 'a.jsonl'}=1")
+    report = recension.train_pretrain([], tmp_path / "out", replace(SPEC, mix=mix))
+    assert report is not None
+    assert [source.documents for source in report.sources] == [2, 1]
+    assert recension.verify(tmp_path / "out").sound
+
+
+def test_one_step_learns(model, tmp_path):
+    learning = replace(QUICK, steps=1, valid=())
+    spec = ContinueSpec(model=f"hf:{model}", learning=learning)
+    recension.train_continue(UNSEEN, tmp_path / "out", spec)
+    assert weights(tmp_path / "out") != weights(model)
+
+
+def test_a_run_killed_before_its_checkpoints_went_is_tidied(model, tmp_path):
+    import shutil
+
+    out = tmp_path / "out"
+    recension.train_pretrain(UNSEEN, out, SPEC, TrainEffort(keep_checkpoints=1))
+    shutil.copytree(out / "checkpoints" / "00000024", out / "checkpoints" / "00000020")
+    recension.train_pretrain(UNSEEN, out, SPEC)
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["00000024"]
+    assert recension.verify(out).sound
+
+
+def test_models_without_separable_attention_train_unpacked(exchanges, tmp_path):
+    """Bloom takes no mask for packed samples: it is told so, and what it is told works."""
+    bloom = FAMILIES["bloom"](tmp_path / "bloom")
+    spec = SftSpec(model=f"hf:{bloom}", learning=LearningSettings(steps=2, batch=2, context=64, threads=1))
+    with pytest.raises(ModelError, match="--no-pack"):
+        recension.train_sft(exchanges, tmp_path / "out", spec)
+    assert recension.train_sft(exchanges, tmp_path / "out", replace(spec, pack=False), fresh=True) is not None
+
+
 def test_a_mixture_is_exact_in_tokens(tmp_path):
     write_jsonl(tmp_path / "few.jsonl", [{"text": "The river ran past the mill. " * 12}])
     mix = (f"{UNSEEN}=0.75", f"{tmp_path / 'few.jsonl'}=0.25")
@@ -206,12 +243,10 @@ def other(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("lora", [False, True])
 def test_fine_tuning_learns_answers_and_nothing_else(other, exchanges, tmp_path, lora):
-    learning = LearningSettings(
-        steps=60, batch=2, context=64, learning_rate=0.03 if lora else 0.003, threads=1, diverge=0.0
-    )
+    learning = LearningSettings(steps=60, batch=2, context=64, learning_rate=0.03 if lora else 0.003, threads=1)
     out = tmp_path / "out"
     spec = SftSpec(model=f"hf:{other}", lora=lora, lora_rank=16, learning=learning)
-    report = recension.train_sft(exchanges, out, spec)
+    report = recension.train_sft(exchanges, out, spec, TrainEffort(diverge=0.0))
     assert report is not None
     assert recension.verify(out).sound
     assert (report.trained < report.parameters) == lora

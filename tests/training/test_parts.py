@@ -18,6 +18,7 @@ from recension.training.batches import IGNORED, Packs, Windows, pack, window_cou
 from recension.training.order import Order
 from recension.training.schedule import KINDS, Schedule
 from recension.training.shapes import SHAPES, shape_of
+from recension.training.tokenizer import tokenizing
 from recension.training.tokens import open_tokens, token_batch, token_schema
 from tests.models.tiny import FAMILIES
 
@@ -68,21 +69,21 @@ def test_presets_that_cannot_be(words, said):
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if k != "constant"])
 @pytest.mark.parametrize("steps", [1, 7, 100])
-def test_every_decay_ends_with_the_last_step(kind, steps):
+def test_every_decay_ends_with_the_run(kind, steps):
     schedule = Schedule(kind, steps, 1.0, min(2, steps - 1), floor=0.1)
     rates = [schedule.rate(step) for step in range(steps)]
-    assert rates[-1] == pytest.approx(0.1)
+    assert schedule.rate(steps) == pytest.approx(0.1)  # the step behind the last
+    assert 0.1 < rates[-1] <= 0.6  # and the last one still learns
     assert max(rates) <= 1.0
-    after = rates[2:]
-    assert all(a >= b - 1e-12 for a, b in pairwise(after))
+    assert all(a >= b - 1e-12 for a, b in pairwise(rates[2:]))
 
 
 def test_the_shape_of_a_wsd_schedule():
     schedule = Schedule("wsd", 100, 2.0, 10, decay=0.2)
     assert schedule.rate(0) == pytest.approx(0.2)
     assert schedule.rate(9) == schedule.rate(79) == 2.0
-    assert schedule.rate(89) == pytest.approx(1.0)
-    assert schedule.rate(99) == 0.0
+    assert schedule.rate(79 + 7) == pytest.approx(2.0 * 14 / 21)
+    assert schedule.rate(99) == pytest.approx(2.0 / 21)
 
 
 @pytest.fixture
@@ -266,6 +267,28 @@ def test_packed_samples_do_not_see_each_other(models, name):
         torch.cat([torch.zeros(8), torch.ones(5)]).long()[None],
     )
     torch.testing.assert_close(network.learner(model, True)(packed, 1.0), sum(alone), rtol=1e-4, atol=1e-3)
+
+
+def test_a_model_that_looks_ahead_is_refused(models):
+    for name in ("llama-metaspace", "mamba", "bloom"):
+        network.check_causal(models[name])
+    from transformers import RobertaConfig, RobertaForCausalLM
+
+    config = RobertaConfig(
+        vocab_size=99, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    with pytest.raises(ModelError, match="looks ahead"):
+        network.check_causal(RobertaForCausalLM(config).eval())
+
+
+def test_parts_of_a_text_get_no_spaces_of_their_own(tmp_path):
+    """A Llama 2 tokenizer puts a space before whatever it reads."""
+    from transformers import AutoTokenizer
+
+    for name in ("llama-metaspace", "gpt2"):
+        words = tokenizing(AutoTokenizer.from_pretrained(FAMILIES[name](tmp_path / name)))
+        parts = words.encode_parts(["the mill\n", "the river", " ran\n"], marks=False)
+        assert words.loaded.decode(np.concatenate(parts)) == "the mill\nthe river ran\n"
 
 
 def test_a_model_that_cannot_keep_samples_apart_says_so(models):

@@ -14,7 +14,7 @@ from recension.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
-_WEIGHTS = (".safetensors", ".bin", ".json", ".model")
+_WEIGHTS = (".safetensors", ".bin", ".json", ".model", ".jinja")
 
 
 @contextmanager
@@ -58,6 +58,15 @@ def check_there(place: str, revision: str | None) -> Any:
         raise ModelError(f"hf:{place}: not found ({brief(error)}); {advice(place)}") from error
     except (ValueError, KeyError) as error:
         raise ModelError(f"hf:{place}: no model that transformers knows ({brief(error)})") from error
+
+
+def check_causal(place: str, config: Any) -> None:
+    """Refuse a kind of model that has no causal form, before anything large is loaded."""
+    from transformers import AutoModelForCausalLM
+
+    mapping: Any = AutoModelForCausalLM._model_mapping
+    if type(config) not in mapping:
+        raise ModelError(f"hf:{place}: a {config.model_type} is no causal language model")
 
 
 def load_fast(place: str, revision: str | None) -> Any:

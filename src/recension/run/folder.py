@@ -65,6 +65,17 @@ def write_atomic(path: Path, content: bytes) -> None:
         sync_folder(path.parent)
 
 
+def publish(made: Path, target: Path) -> None:
+    """Move the files of a folder to their place, each on the disk before it is there."""
+    with writing(target):
+        for path in sorted(p for p in made.rglob("*") if p.is_file()):
+            place = target / path.relative_to(made)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            sync_folder(path)
+            path.replace(place)
+            sync_folder(place.parent)
+
+
 @contextmanager
 def locked(out: Path) -> Iterator[str]:
     """Hold the folder, and get the name of the holder. The kernel lets go when this process ends, however it ends.

@@ -89,6 +89,7 @@ class Packs:
     packs: Sequence[Ints]
     micro: int
     lead: int
+    packed: bool = True
 
     def rows(self, step: int, rank: int, ranks: int) -> list[Arrays]:
         chosen = self.order.rows(step, rank, ranks).place
@@ -130,7 +131,8 @@ class Packs:
             targets[row, :end] = np.where(learn > 0, tokens, IGNORED)
             segments[row, :end] = np.repeat(np.arange(len(lengths)), lengths)
             positions[row, :end] = np.arange(end) - np.repeat(starts, lengths)
-        return Arrays(ids, targets, positions, segments)
+        # A sample that has a row of its own needs no mask: nothing looks ahead to the padding behind it.
+        return Arrays(ids, targets, positions, segments) if self.packed else Arrays(ids, targets)
 
 
 def pack(lengths: Ints, context: int, packed: bool) -> list[Ints]:
@@ -140,6 +142,7 @@ def pack(lengths: Ints, context: int, packed: bool) -> list[Ints]:
     if not packed:
         return [np.array([i], dtype=np.int64) for i in range(len(lengths))]
     rows: list[list[int]] = []
+    shortest = int(min(lengths, default=0))
     rooms: list[tuple[int, int]] = []  # (room, row), by room
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         length = int(lengths[i])
@@ -150,5 +153,6 @@ def pack(lengths: Ints, context: int, packed: bool) -> list[Ints]:
             room, row = context, len(rows)
             rows.append([])
         rows[row].append(i)
-        insort(rooms, (room - length, row))
+        if room - length >= shortest:  # full rows would only be in the way
+            insort(rooms, (room - length, row))
     return [np.array(row, dtype=np.int64) for row in rows]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,15 @@ def write(place: Path, scratch: Path, state: State, tensors: Mapping[str, Any], 
     from safetensors.torch import save_file
 
     made = scratch / f"checkpoint-{os.getpid()}"
+    for folder in found(place):
+        if int(folder.name) > state.step:
+            _remove(folder)  # passed over as damaged: it must not stand for the newest again
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     extras(made)
-    for name, content in tensors.items():
-        save_file(dict(content), made / name, metadata={"format": "pt"})
+    with file_errors():
+        for name, content in tensors.items():
+            save_file(dict(content), made / name, metadata={"format": "pt"})
     sums = {name: _sha256(made / name) for name in sorted(tensors)}
     state = State(state.step, state.key, state.curve, sums)
     (made / STATE).write_bytes(msgspec.json.encode(state))
@@ -72,13 +76,34 @@ def found(place: Path) -> list[Path]:
     return sorted(p.parent for p in place.glob(f"[0-9]*/{STATE}"))
 
 
-def keep(place: Path, count: int) -> None:
-    """Remove all but the newest."""
-    for folder in found(place)[: -count or None]:
-        (folder / STATE).unlink()  # first what makes it one: half of a checkpoint is none
-        shutil.rmtree(folder, ignore_errors=True)
+def kept(place: Path, count: int) -> list[Path]:
+    """The newest ones."""
+    return found(place)[-count:] if count else []
+
+
+def keep(place: Path, folders: Sequence[Path]) -> None:
+    """Remove all others, and what a kill left of some."""
+    for folder in place.glob("[0-9]*"):
+        if folder not in folders:
+            _remove(folder)
     with suppress(OSError):
         place.rmdir()  # where nothing is left in it
+
+
+def _remove(folder: Path) -> None:
+    (folder / STATE).unlink(missing_ok=True)  # first what makes it one: half of a checkpoint is none
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def file_errors() -> Iterator[None]:
+    """What safetensors says of a file system, as the system says it."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def latest(place: Path, key: str, names: Sequence[str], told: Callable[[str], None]) -> Loaded | None:

@@ -85,12 +85,11 @@ def open_devices(name: str) -> Iterator[Devices]:
     # The others wait while the first prepares the data, and that may take hours.
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=PATIENCE))
     accelerator = Accelerator(cpu=name == "cpu" or not torch.cuda.is_available(), kwargs_handlers=[patience])
-    try:
-        yield Devices(accelerator.device, rank, ranks)
-    finally:
-        accelerator.end_training()
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+    yield Devices(accelerator.device, rank, ranks)
+    # Not after an error: the others may be waiting for this process, and only its end sets them free.
+    accelerator.end_training()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def one_device(name: str) -> torch.device:
@@ -143,11 +142,15 @@ def repeatable(device: Any) -> Iterator[None]:
         yield
         return
     before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    how: Any = torch.utils.deterministic
+    filled = how.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
+    how.fill_uninitialized_memory = False  # nothing is read before it is written
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warned)
+        how.fill_uninitialized_memory = filled
 
 
 def spread(learner: Any, devices: Devices, dtype: torch.dtype) -> Any:

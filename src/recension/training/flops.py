@@ -14,15 +14,20 @@ _SIZE, _SECONDS = 2048, 0.3
 
 
 def flops_per_token(model: Any, context: int) -> float:
-    """Forward and backward: 6 for each weight that is multiplied, and attention over the context (PaLM, appendix B)."""
+    """Forward and backward: 6 for each weight that is multiplied (4 where it is frozen), and attention over the context
+    (PaLM, appendix B)."""
+    import torch
+
     config = model.config.get_text_config()
     head = model.get_output_embeddings()
     looked_up = model.get_input_embeddings().weight
-    weights = sum(p.numel() for p in model.parameters() if p.dim() > 1 and p is not looked_up)
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
     if head is not None and head.weight is looked_up:
-        weights += looked_up.numel()
+        tables.discard(id(looked_up))  # tied: looked up on the way in, multiplied on the way out
+    multiplied = [p for p in model.parameters() if p.dim() > 1 and id(p) not in tables]
+    work = sum((6 if p.requires_grad else 4) * p.numel() for p in multiplied)
     layers, hidden = int(config.num_hidden_layers), int(config.hidden_size)
-    return float(6 * weights + 12 * layers * hidden * context)
+    return float(work + 12 * layers * hidden * context)
 
 
 def peak_rate(device: torch.device, dtype: torch.dtype) -> tuple[float, str]:

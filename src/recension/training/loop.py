@@ -132,9 +132,7 @@ def _step(parts: Parts, course: Course, step: int) -> tuple[float, float]:
     scale = 1.0 / max(parts.feed.learnt(step), 1)
     batches = parts.feed.rows(step, devices.rank, devices.ranks)
     total = torch.zeros((), device=devices.device)
-    for number, arrays in enumerate(batches):
-        if devices.ranks > 1:
-            parts.learner.set_requires_gradient_sync(number == len(batches) - 1)
+    for arrays in batches:
         with _autocast(devices, course.dtype):
             # FSDP takes the mean over devices, and we mean the sum.
             loss = forward(tensors(arrays, devices.device), scale * devices.ranks)

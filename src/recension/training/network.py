@@ -66,22 +66,11 @@ def _shrink_outputs(model: Any, shape: Shape) -> None:
                 weight.mul_((2 * shape.layers) ** -0.5)
 
 
-def without_dropout(model: Any) -> None:
-    """A resumed run must not depend on a stream of random numbers."""
-    import torch
-
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        for name in ("attention_dropout", "dropout"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
-
-
-def resized(model: Any, vocabulary: int) -> None:
+def resized(model: Any, vocabulary: int, seed: int) -> None:
     """Room for the ids of the tokenizer, where it knows more than the model."""
     if model.get_input_embeddings().weight.shape[0] < vocabulary:
-        model.resize_token_embeddings(vocabulary, mean_resizing=False)
+        with _seeded(seed):
+            model.resize_token_embeddings(vocabulary, mean_resizing=False)
 
 
 def with_lora(model: Any, rank: int, alpha: int, seed: int) -> Any:
@@ -179,6 +168,21 @@ def head_is_plain(model: Any) -> bool:
     return ours.shape == whole.shape and bool((ours - whole).abs().max() <= 1e-3 * whole.abs().max().clamp(min=1.0))
 
 
+def check_causal(model: Any) -> None:
+    """Prove on a probe that the model does not see what comes: else it would learn to copy."""
+    import torch
+
+    weight = model.get_input_embeddings().weight
+    ids = (torch.arange(3, 15, device=weight.device)[None] * 7919) % weight.shape[0]
+    other = ids.clone()
+    other[:, -1] = (other[:, -1] + 17) % weight.shape[0]
+    with torch.no_grad():
+        first, second = (model(input_ids=i, use_cache=False).logits.float() for i in (ids, other))
+    moved = (first - second).abs().amax(dim=(0, 2))
+    if float(moved[:-1].max()) > 1e-5 * float(first.abs().max().clamp(min=1e-3)):
+        raise ModelError("the model looks ahead (it is no causal language model), so it cannot be trained as one")
+
+
 def check_apart(model: Any) -> None:
     """Prove on a probe that samples packed into one row do not see each other."""
     import torch
@@ -207,7 +211,7 @@ def _seeded(seed: int) -> Iterator[None]:
     """Random numbers for this block only; whoever draws outside it draws what they would have drawn."""
     import torch
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # models are made on the CPU
         torch.manual_seed(seed)
         yield
 
@@ -272,8 +276,9 @@ def compiled(learner: Any, dtype: Any) -> None:
 
     if dtype == torch.bfloat16 and next(learner.parameters()).device.type == "cpu":
         attention.use(learner.model)
-    learner.body = [torch.compile(_network(learner.model))]
-    learner.gradient = torch.compile(loss_and_gradient)
+    # One graph for each shape: what a graph is must not depend on what ran before, or a resumed run would differ.
+    learner.body = [torch.compile(_network(learner.model), dynamic=False)]
+    learner.gradient = torch.compile(loss_and_gradient, dynamic=False)
 
 
 def float32() -> Any:

@@ -12,8 +12,9 @@ KINDS: tuple[Kind, ...] = ("wsd", "cosine", "linear", "constant")
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Over `steps` steps: linear warm-up to `peak`, then by kind; the last step has the rate `peak * floor`.
+    """Over `steps` steps: linear warm-up to `peak`, then by kind down to `peak * floor`.
 
+    The step behind the last would have that rate: no step is wasted on a rate of 0, and a run of one step learns.
     wsd: constant, then linear over the last `decay` share of all steps. cosine, linear: down from the warm-up on.
     """
 
@@ -35,6 +36,6 @@ class Schedule:
             begin = max(self.warmup, self.steps - max(1, round(self.decay * self.steps)))
         if step < begin:
             return self.peak
-        done = (step - begin + 1) / (self.steps - begin)
+        done = (step - begin + 1) / (self.steps - begin + 1)
         left = 0.5 * (1 + math.cos(math.pi * done)) if self.kind == "cosine" else 1 - done
         return self.peak * (self.floor + (1 - self.floor) * left)

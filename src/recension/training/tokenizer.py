@@ -43,14 +43,26 @@ class Tokenizing:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        return tuple(self.loaded.all_special_tokens)
+        """What is no text when a template wrote it, named by the tokenizer or not."""
+        added = [str(token.content) for token in self.marking.get_added_tokens_decoder().values() if token.special]
+        return tuple(dict.fromkeys([*self.loaded.all_special_tokens, *added]))
 
     def encode(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         return _ids(self.tokenizer, texts)
 
-    def encode_with_marks(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-        """For what a template wrote."""
-        return _ids(self.marking, texts)
+    def encode_parts(self, texts: Sequence[str], marks: bool) -> list[NDArray[np.int32]]:
+        """The parts of one text, tokenised apart. With `marks` a template wrote it.
+
+        Some tokenizers put a space before whatever they read (Llama 2): of all parts but the first it is taken away, by
+        reading them behind a line end.
+        """
+        tokenizer = self.marking if marks else self.tokenizer
+        found = _ids(tokenizer, texts)
+        [line, alone, behind] = _ids(tokenizer, ["\n", "a", "\na"])
+        if list(behind) == [*line, *alone] or list(behind[: len(line)]) != list(line):
+            return found
+        after = [ids[len(line) :] for ids in _ids(tokenizer, ["\n" + text for text in texts[1:]])]
+        return [*found[:1], *after]
 
     def render(self, messages: Sequence[Any], asked: bool) -> str | None:
         """Messages by the chat template, `asked` with the prompt for an answer; None where it refuses them."""

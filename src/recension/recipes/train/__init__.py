@@ -37,10 +37,10 @@ from recension.run.folder import output_path
 from recension.run.manifest import Run, open_run, read_manifest, shard_key
 from recension.run.passes import run_pass
 from recension.run.progress import Observer, Progress, Silent
-from recension.run.receipts import Receipt, read_seal, receipts
+from recension.run.receipts import Receipt, Seal, read_seal, receipts
 from recension.run.shards import ShardPlan
 from recension.run.verify import file_sha256
-from recension.training.checkpoints import Curve, keep
+from recension.training.checkpoints import Curve, keep, kept
 from recension.training.devices import Devices, check_batch, open_devices
 from recension.training.tokenizer import fit_tokenizer
 from recension.training.tokens import token_schema
@@ -117,8 +117,10 @@ def _train(
             look_over(corpus, observer)
         with open_run(out, manifest(job, inputs), fresh, _needed(job)) as run:
             sealed = read_seal(run.out)
-            if sealed is not None and sealed.key == run.key and (run.out / REPORT).is_file():
-                devices.wait()
+            finished = sealed is not None and sealed.key == run.key and (run.out / REPORT).is_file()
+            devices.shared(finished)
+            if sealed is not None and finished:
+                keep(run.out / "checkpoints", _sealed(sealed, run.out))  # a kill may have come before this
                 return outcome.read(run.out / REPORT)
             _tokenise(run, job, effort, observer)
             devices.wait()  # the others begin when the data is there
@@ -131,9 +133,9 @@ def _needed(job: Job) -> list[Path]:
 
 def _follow(job: Job, out: Path, effort: TrainEffort, devices: Devices) -> TrainReport | None:
     """What every process but the first does: it waits for the data, and takes its part in the loop."""
+    if devices.shared(None):  # the first finds that all is done
+        return None
     devices.wait()
-    if (out / "receipts" / "seal.json").is_file():
-        return outcome.read(out / REPORT)
     data = open_data(job, _shards(job, out))
     key = shard_key(read_manifest(out))
     Session(job, out, key, effort, Silent(), devices, data, lambda curve, facts: None).run()
@@ -199,11 +201,7 @@ def _tokenizer(run: Run, job: Job, engine: LocalEngine, observer: Observer) -> N
             raise _nothing(job)
         observer.note(f"fitting a vocabulary of {job.shape.vocabulary:,} tokens to {len(texts):,} documents")
         fit_tokenizer(texts, job.shape.vocabulary, made)
-    with folder.writing(target):
-        target.parent.mkdir(exist_ok=True)
-        for path in sorted(made.iterdir()):
-            path.replace(target.parent / path.name)
-        folder.sync_folder(target.parent)
+    folder.publish(made, target.parent)
     _clear(run.out / "passes" / "vocabulary")  # a sample of the text has served; a run is no place for a copy of it
     digest = file_sha256(target)
     if decided is None:
@@ -237,8 +235,10 @@ def _learn(run: Run, job: Job, effort: TrainEffort, with_: tuple[Observer, Devic
     if finished is None:
         return None
     summary = outcome.report(run, job, data, finished, devices.ranks)
-    keep(run.out / "checkpoints", effort.keep_checkpoints)
-    seal(run, job.sources.data.digests, outcome.pages(run, summary, finished[0]), None, _present(run.out))
+    left = kept(run.out / "checkpoints", effort.keep_checkpoints)
+    present = _present([run.out / "model", *left], run.out)
+    seal(run, job.sources.data.digests, outcome.pages(run, summary, finished[0]), None, present)
+    keep(run.out / "checkpoints", left)  # the others go when nothing can need them any more
     return summary
 
 
@@ -247,7 +247,12 @@ def _clear(place: Path) -> None:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _present(out: Path) -> dict[str, str]:
-    """The hashes of the model and of the checkpoints that were kept."""
-    files = [p for part in ("model", "checkpoints") for p in sorted((out / part).rglob("*")) if p.is_file()]
+def _sealed(seal: Seal, out: Path) -> list[Path]:
+    """The checkpoints that a seal names."""
+    return list({out / name.rpartition("/")[0] for name in seal.files if name.startswith("checkpoints/")})
+
+
+def _present(folders: Sequence[Path], out: Path) -> dict[str, str]:
+    """The hashes of the model and of the checkpoints that stay."""
+    files = [path for place in folders for path in sorted(place.rglob("*")) if path.is_file()]
     return {str(path.relative_to(out)): file_sha256(path) for path in files}

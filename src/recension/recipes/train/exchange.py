@@ -46,8 +46,8 @@ def sample_of(record: Record, words: Tokenizing, template: str, longest: int) ->
         detail = "no answer to learn: no text of an assistant, or no 'output'"
         return Unusable(set_aside(record, "no-answer", detail))
     ids, learn = [], []
-    encode = words.encode_with_marks if template == "model" else words.encode
-    for part, found in zip(parts, encode([part.text for part in parts]), strict=True):
+    encoded = words.encode_parts([part.text for part in parts], template == "model")
+    for part, found in zip(parts, encoded, strict=True):
         end = words.framing.after if template == "plain" and part.learn else ()
         ids += [found, np.array(end, np.int32)]
         learn.append(np.full(len(found) + len(end), part.learn, np.uint8))
@@ -78,18 +78,28 @@ def _from_template(record: Record, words: Tokenizing) -> list[_Part] | _Fault:
     turns = list(_turns(record))
     if not turns:
         return _plainly(record) if record.carried.exchange.shape == "text" else []
-    special = next((mark for turn in turns for mark in words.marks if mark in turn["content"]), None)
+    said = [turn[key] for turn in turns for key in ("role", "content")]
+    special = next((mark for text in said for mark in words.marks if mark in text), None)
     if special is not None:
         return _Fault("special-token", f"a message holds {special!r}, which would steer the model")
+    answers = [number for number, turn in enumerate(turns) if turn["role"] == "assistant"]
+    # A template may write earlier answers anew (without their thoughts, say): then the last one is learnt alone.
+    for chosen in (answers, answers[-1:]):
+        parts = _turn_by_turn(turns, chosen, words)
+        if parts is not None:
+            return parts
+    return _Fault("template", "the model's chat template cannot write this exchange")
+
+
+def _turn_by_turn(turns: list[dict[str, Any]], answers: list[int], words: Tokenizing) -> list[_Part] | None:
+    """Each answer is what the template adds behind the prompt for it; None where it does more than add."""
     parts: list[_Part] = []
     written = ""
-    for number, turn in enumerate(turns):
-        if turn["role"] != "assistant":
-            continue
+    for number in answers:
         prompt = words.render(turns[:number], True)
         whole = words.render(turns[: number + 1], False)
         if prompt is None or whole is None or not prompt.startswith(written) or not whole.startswith(prompt):
-            return _Fault("template", "the model's chat template cannot write this exchange turn by turn")
+            return None
         parts += [_Part(prompt[len(written) :], False), _Part(whole[len(prompt) :], True)]
         written = whole
     return [part for part in parts if part.text]

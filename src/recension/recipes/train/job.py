@@ -106,6 +106,12 @@ def job_of(verb: Verb, inputs: Sequence[str], out: Path, spec: TrainSpec) -> Job
     if isinstance(spec, SftSpec) and spec.template == "model" and not base.template:
         raise UsageError(f"--template model: {spec.model} brings no chat template; use --template plain")
     numbers = _numbers(spec.learning, (32, context, rate), _size_of(base), sources)
+    if isinstance(spec, SftSpec):
+        if spec.learning.compile == "on":
+            raise UsageError(
+                "--compile on is for pretrain and continue: rows of samples have a new length at every step"
+            )
+        numbers = replace(numbers, compile=False)
     return Job(verb, spec, sources, valid, numbers, base=base)
 
 
@@ -123,6 +129,8 @@ def _base(name: str, flag: str, weights: bool = True) -> Base:
     place, revision = hub.split_name(rest if scheme == "hf" and rest else name)
     with hub.quiet():
         config = hub.check_there(place, revision) if weights else None
+        if config is not None:
+            hub.check_causal(place, config)
         loaded = hub.load_fast(place, revision)
     limits = [getattr(config, key, None) for key in ("max_position_embeddings", "n_positions", "max_seq_len")]
     limit = next((int(found) for found in limits if found), 1 << 20)
@@ -163,8 +171,10 @@ def _compiled(learning: LearningSettings, device: Any, work: float) -> bool:
 
 def manifest(job: Job, inputs: Sequence[str]) -> Manifest:
     spec = flat(job.spec)
-    for name in ("model", "tokenizer", "preset", "mix", "valid", "device", "threads", "compile"):
+    for name in ("model", "tokenizer", "preset", "vocabulary", "mix", "valid", "device", "threads", "compile"):
         spec.pop(name, None)  # what they come to stands below
+    if not spec.get("lora", True):
+        spec |= {"lora_rank": None, "lora_alpha": None}  # they have no say
     numbers = job.numbers
     spec |= {"batch": numbers.batch, "context": numbers.context, "learning_rate": numbers.rate, "micro": numbers.micro}
     spec |= {"dtype": numbers.dtype, "template": job.template}

@@ -77,7 +77,7 @@ def open_data(job: Job, shards: Sequence[Sequence[Path]]) -> Data:
         assert store.document_ends is not None
         packs = pack(np.diff(store.document_ends, prepend=0), numbers.context, job.spec.pack)
         order = Order(learning.seed, numbers.batch, (len(packs),), weights)
-        feed: Feed = Packs(store, order, packs, numbers.micro, words.framing.lead)
+        feed: Feed = Packs(store, order, packs, numbers.micro, words.framing.lead, job.spec.pack)
         rows, stores = (len(packs),), (store,)
         each = store.tokens / len(packs)
     else:
@@ -122,6 +122,7 @@ class Session:
     _flops: float = 0.0
     _peak: tuple[float, str] = (0.0, "")
     _rates: list[float] = field(default_factory=list)
+    _tokens: int = 0
 
     # --- before -----------------------------------------------------------------------------------------------------
 
@@ -150,8 +151,8 @@ class Session:
         job, numbers = self.job, self.job.numbers
         self._model = model = self._made()
         model.to(self.devices.device)
-        model.train()
-        sft = isinstance(job.spec, SftSpec)
+        model.eval()  # no dropout, whatever it is called: a resumed run must not depend on a stream of random numbers
+        network.check_causal(model)
         if isinstance(job.spec, SftSpec) and job.spec.pack:
             network.check_apart(model)
         self._flops = flops.flops_per_token(model, numbers.context)
@@ -163,7 +164,7 @@ class Session:
         adam = Adam(numbers.rate, job.learning.weight_decay, beta2=job.learning.beta2)
         optimiser = adamw(learner, adam)
         curve = self._restore(learner, optimiser)
-        if numbers.compile and not sft and plain:
+        if numbers.compile and plain and self.devices.ranks == 1:
             network.compiled(learner, dtype)
         self._parts = loop.Parts(learner, optimiser, self.data.feed, self.devices)
         self._held = self._held_out() if job.valid is not None else None
@@ -179,8 +180,7 @@ class Session:
         assert job.base is not None
         with hub.quiet():
             model = hub.load_model(job.base.place, job.base.revision, network.float32())
-        network.without_dropout(model)
-        network.resized(model, vocabulary)
+        network.resized(model, vocabulary, job.learning.seed)
         if isinstance(job.spec, SftSpec) and job.spec.lora:
             model = network.with_lora(model, job.spec.lora_rank, job.spec.lora_alpha, job.learning.seed)
         return model
@@ -191,7 +191,7 @@ class Session:
         schedule = Schedule(learning.schedule, steps, numbers.rate, warmup, learning.decay, learning.floor)
         every = learning.valid_every or max(1, steps // MEASURED, self._fair())
         dtype = devices.number_format(numbers.dtype, self.devices.device)
-        return loop.Course(schedule, learning.clip, dtype, learning.diverge, every if self._held else 0)
+        return loop.Course(schedule, learning.clip, dtype, self.effort.diverge, every if self._held else 0)
 
     def _fair(self) -> int:
         """Steps between two looks at held-out text that cost a tenth of the time (a look is a third of learning)."""
@@ -255,7 +255,7 @@ class Session:
             state = State(step, self._key, curve, {})
             tensors = {names[0]: named, names[1]: moments}
             checkpoints.write(self._place, self.out / folder.SCRATCH, state, tensors, self._beside)
-            checkpoints.keep(self._place, max(KEPT, self.effort.keep_checkpoints))
+            checkpoints.keep(self._place, checkpoints.kept(self._place, max(KEPT, self.effort.keep_checkpoints)))
         self.render(curve, self.facts())
 
     def _beside(self, made: Path) -> None:
@@ -267,16 +267,11 @@ class Session:
     def _publish(self, weights: dict[str, Any]) -> None:
         """The finished model, beside its tokenizer."""
         made = self.out / folder.SCRATCH / "weights"
-        with folder.writing(self.out / "model"):
-            with hub.quiet():
-                network.save(self._model, weights, made)
+        with folder.writing(self.out / "model"), hub.quiet(), checkpoints.file_errors():
+            network.save(self._model, weights, made)
             if self._names[0] == ADAPTER:
                 network.save_adapter(self._model, weights, made / "adapter")
-            for path in sorted(p for p in made.rglob("*") if p.is_file()):
-                target = self.out / "model" / path.relative_to(made)
-                target.parent.mkdir(exist_ok=True)
-                path.replace(target)
-            folder.sync_folder(self.out / "model")
+        folder.publish(made, self.out / "model")
 
     def _remedy(self) -> str:
         good = checkpoints.found(self._place)
@@ -299,10 +294,10 @@ class Session:
         if curve.valid:
             figures["held-out"] = curve.valid[-1][1]
         figures["MFU %"] = 100 * share
-        tokens = sum(curve.tokens)
+        self._tokens = (self._tokens or sum(curve.tokens[:-1])) + curve.tokens[-1]
         fraction = step / self.data.steps
         if self.devices.first:
-            self.observer.update(Progress("train", 0, tokens, 0, 0, fraction, figures=figures))
+            self.observer.update(Progress("train", 0, self._tokens, 0, 0, fraction, figures=figures))
 
     def measure(self, evaluate: Callable[[Arrays], tuple[float, int]]) -> tuple[float, float] | None:
         if self._held is None:

@@ -35,13 +35,14 @@ def open_sources(inputs: Sequence[str], mix: Sequence[str], reading: Reading, ou
     if inputs:
         return Sources(("data",), (Fraction(1),), Joined((open_corpus(inputs, reading, exclude=out),)))
     names, weights, corpora = [], [], []
-    for words in mix:
+    for number, words in enumerate(mix, start=1):
         path, mark, weight = words.rpartition("=")
         if not mark or not path:
             raise UsageError(f"--mix {words}: write PATH=WEIGHT, such as human/=0.75")
         names.append(path)
         weights.append(parse_weight(weight))
-        corpora.append(named(open_corpus([path], reading, exclude=out), path))
+        # Sources may overlap: the number keeps their files apart.
+        corpora.append(named(open_corpus([path], reading, exclude=out), f"{number}:{path}"))
     if len(set(names)) < len(names):
         raise UsageError("--mix names a source twice: add the weights up")
     return Sources(tuple(names), tuple(weights), Joined(tuple(corpora)))

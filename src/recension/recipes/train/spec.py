@@ -36,15 +36,11 @@ class LearningSettings:
         0.2, "For wsd: the share of the steps that the rate falls.", metavar="SHARE", group="Learning"
     )
     floor: float = setting(
-        0.0, "The rate of the last step, as a share of the highest.", metavar="SHARE", group="Learning"
+        0.0, "Where the decay ends, as a share of the highest rate.", metavar="SHARE", group="Learning"
     )
     weight_decay: float = setting(0.1, "AdamW's, on matrices.", metavar="X", group="Learning")
     beta2: float = setting(0.95, "AdamW's second beta.", metavar="X", group="Learning")
     clip: float = setting(1.0, "Clip the norm of the gradient; 0: do not.", metavar="X", group="Learning")
-    diverge: float = setting(
-        1.0, "Stop when the smoothed loss has risen this far above its lowest; 0: do not.", metavar="NATS",
-        group="Learning",
-    )  # fmt: skip
     seed: int = setting(0, "Another seed: other first weights, another order.", metavar="N", group="Learning")
 
     valid: tuple[str, ...] = setting(
@@ -93,7 +89,7 @@ class LearningSettings:
         for name in ("warmup", "decay", "floor"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"--{name} is a share between 0 and 1, not {getattr(self, name):g}")
-        for name in ("clip", "diverge", "weight_decay", "threads"):
+        for name in ("clip", "weight_decay", "threads"):
             if getattr(self, name) < 0:
                 raise UsageError(f"--{name.replace('_', '-')} is 0 or more")
         if not 0 <= self.beta2 < 1:
@@ -181,6 +177,12 @@ class TrainEffort:
     keep_checkpoints: int = setting(
         0, "Checkpoints to keep when all is done (2 are kept on the way).", metavar="N", group="Effort"
     )
+    diverge: float = setting(
+        1.0,
+        "Stop when the smoothed loss has risen this far above its lowest; 0: do not.",
+        metavar="NATS",
+        group="Effort",
+    )
     stop_after: int | None = setting(
         None, "Stop this call after N steps; the next call goes on.", metavar="N", group="Effort"
     )
@@ -192,6 +194,8 @@ class TrainEffort:
         check_types(self)
         if self.workers < 0 or self.keep_checkpoints < 0:
             raise UsageError("--workers and --keep-checkpoints are 0 or more")
+        if self.diverge < 0:
+            raise UsageError("--diverge is 0 (never) or more")
         if not self.checkpoint_minutes > 0:
             raise UsageError(f"--checkpoint-minutes is above 0, not {self.checkpoint_minutes:g}")
         for name in ("checkpoint_steps", "stop_after"):

@@ -53,16 +53,15 @@ class SampleTask:
             for row in read_piece(piece, reading, layout)
             if isinstance(row, Record) and int(content_hash(row.document.text)[:16], 16) < bound
         ]
-        return msgspec.msgpack.encode(chosen)
+        return b"".join(msgspec.json.encode(text) + b"\n" for text in chosen)
 
 
 def merge_samples(left: bytes, right: bytes) -> bytes:
-    texts: list[str] = [*sample_texts(left), *sample_texts(right)]
-    return msgspec.msgpack.encode(texts)
+    return left + right
 
 
 def sample_texts(state: bytes) -> list[str]:
-    return msgspec.msgpack.decode(state, type=list[str]) if state else []
+    return [msgspec.json.decode(line, type=str) for line in state.splitlines()]
 
 
 def sample_pass(sources: Sources) -> Pass:
