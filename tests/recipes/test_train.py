@@ -120,6 +120,30 @@ def test_stopped_and_gone_on_is_the_same_to_the_bit(model, tmp_path):
     AutoModelForCausalLM.from_pretrained(out / "checkpoints" / "00000024")
 
 
+@pytest.mark.parametrize("harm", ["delete", "damage"])
+def test_token_shards_that_are_not_as_written_are_made_again(model, tmp_path, harm):
+    out = tmp_path / "out"
+    recension.train_pretrain(UNSEEN, out, SPEC, TrainEffort(stop_after=6))
+    shard = out / "tokens" / "00000.arrow"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.unlink() if harm == "delete" else shard.write_bytes(content)
+    recension.train_pretrain(UNSEEN, out, SPEC)
+    assert weights(out) == weights(model)
+    assert recension.verify(out).sound
+
+
+def test_a_checkpoint_whose_curve_does_not_fit_its_step_is_passed_over(model, tmp_path):
+    out = tmp_path / "out"
+    recension.train_pretrain(UNSEEN, out, SPEC, TrainEffort(stop_after=6))
+    [folder] = (out / "checkpoints").iterdir()
+    state = json.loads((folder / "state.json").read_text())
+    state["curve"]["loss"] = state["curve"]["loss"][:3]
+    (folder / "state.json").write_text(json.dumps(state))
+    recension.train_pretrain(UNSEEN, out, SPEC)
+    assert weights(out) == weights(model)
+
+
 def run(arguments: list[str], **more) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "recension", "train", *arguments],

@@ -70,7 +70,7 @@ class TrainReport:
         return sum(last) / len(last) if last else math.nan
 
 
-VERBS = {"pretrain": "trained from scratch", "continue": "trained on", "sft": "fine-tuned"}
+VERBS = {"pretrain": "trained from scratch", "continue": "trained further", "sft": "fine-tuned"}
 
 
 def sentence(report: TrainReport) -> str:

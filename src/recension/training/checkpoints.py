@@ -118,6 +118,10 @@ def latest(place: Path, key: str, names: Sequence[str], told: Callable[[str], No
             continue
         if state.key != key:
             continue
+        lengths = {len(part) for part in (state.curve.loss, state.curve.rate, state.curve.norm, state.curve.tokens)}
+        if lengths != {state.step}:
+            told(f"{folder} is damaged and is passed over")
+            continue
         if any(not (folder / n).is_file() or _sha256(folder / n) != state.sha256.get(n) for n in names):
             told(f"{folder} is damaged and is passed over")
             continue

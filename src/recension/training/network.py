@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ def with_lora(model: Any, rank: int, alpha: int, seed: int) -> Any:
     settings = peft.LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    with _seeded(seed):
+    with _seeded(seed), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of peft about names in transformers
         return peft.get_peft_model(model, settings)
 
 

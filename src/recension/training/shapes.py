@@ -78,8 +78,8 @@ def shape_of(words: str) -> Shape:
     name, *changes = [word.strip() for word in words.lower().split(",")]
     if name not in SHAPES:
         near = get_close_matches(name, SHAPES, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise UsageError(f"--preset '{name}' is unknown{hint} Known are {', '.join(SHAPES)}")
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        raise UsageError(f"--preset '{name}' is unknown{hint}; known are {', '.join(SHAPES)}")
     shape = SHAPES[name]
     for change in changes:
         key, _, value = change.partition("=")
@@ -102,6 +102,8 @@ def _check(shape: Shape) -> None:
     numbers = [getattr(shape, name) for name in _NUMBERS]
     if min(numbers) < 1 or shape.rate <= 0:
         raise UsageError("--preset: every size is 1 or more, the rate above 0")
+    if shape.vocabulary < 257:
+        raise UsageError("--preset: a vocabulary holds at least 257 tokens (every byte, and one mark)")
     if shape.hidden % shape.heads or (shape.hidden // shape.heads) % 2:
         raise UsageError(f"--preset: a hidden size of {shape.hidden} does not split into {shape.heads} even heads")
     if shape.heads % shape.kv:

@@ -37,7 +37,7 @@ from recension.run.folder import output_path
 from recension.run.manifest import Run, open_run, read_manifest, shard_key
 from recension.run.passes import run_pass
 from recension.run.progress import Observer, Progress, Silent
-from recension.run.receipts import Receipt, Seal, read_seal, receipts
+from recension.run.receipts import Receipt, Seal, read_seal, receipt_path, receipts
 from recension.run.shards import ShardPlan
 from recension.run.verify import file_sha256
 from recension.training.checkpoints import Curve, keep, kept
@@ -156,6 +156,7 @@ def _tokenise(run: Run, job: Job, effort: TrainEffort, observer: Observer) -> No
         template=job.template,
         longest=job.numbers.context if job.template is not None else None,
     )
+    _check_shards(run.out, observer)
     bounds = Bounds(SHARD_BYTES, None, effort.max_dropped, job.sources.data.expected)
     execute(run, task, job.sources.data, engine, bounds, observer)
     job.sources.data.check_unchanged()
@@ -164,11 +165,21 @@ def _tokenise(run: Run, job: Job, effort: TrainEffort, observer: Observer) -> No
         raise _nothing(job, sorted({reason for receipt in found for reason in receipt.dropped}))
 
 
+def _check_shards(out: Path, observer: Observer) -> None:
+    """A token shard that is not as it was written is made again: nothing is trained on damaged data."""
+    for receipt in receipts(out):
+        places = [(out / entry.part / entry.name, entry.sha256) for entry in receipt.files if entry.part == "tokens"]
+        if any(not path.is_file() or file_sha256(path) != digest for path, digest in places):
+            observer.note(f"tokens/{receipt.index:05d}.arrow is missing or damaged, and is made again")
+            receipt_path(out, receipt.index).unlink()
+
+
 def _nothing(job: Job, reasons: Sequence[str] = ()) -> InputError:
     """No row could be used: most often the name of a column is wrong."""
     columns = ", ".join(job.sources.data.columns_seen()) or "none"
     why = f" ({', '.join(reasons)})" if reasons else ""
-    return InputError(f"no row of the input could be used{why}; the columns are {columns}: is --text-key right?")
+    hint = "" if columns == "none" else f"; the columns are {columns}: is --text-key right?"
+    return InputError(f"no row of the input could be used{why}{hint}")
 
 
 def _tokenizer(run: Run, job: Job, engine: LocalEngine, observer: Observer) -> None:
