@@ -79,20 +79,23 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(whole, tmp_path):
     source, expected, _ = whole
     out = tmp_path / "out"
     for workers in (1, 2):
-        process = subprocess.Popen(
-            command(source, out, workers),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        while not list((out / "receipts").glob("*.json")) and process.poll() is None:
-            time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        for _ in range(3):  # on a busy machine the run may be over before it is interrupted
+            shutil.rmtree(out, ignore_errors=True)
+            process = subprocess.Popen(
+                command(source, out, workers),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+            while not list((out / "receipts").glob("*.json")) and process.poll() is None:
+                time.sleep(0.01)
+            os.killpg(process.pid, signal.SIGINT)
+            _, said = process.communicate(timeout=30)
+            if process.returncode:
+                break
         assert process.returncode == 130 and "run the same command again" in said and "Traceback" not in said
         assert not recension.verify(out).complete and not recension.verify(out).problems
-        shutil.rmtree(out) if workers == 1 else None
     subprocess.run(command(source, out, 2), check=True, capture_output=True)
     _check(out, expected)
 
