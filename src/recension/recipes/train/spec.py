@@ -28,7 +28,7 @@ class LearningSettings:
         metavar="RATE", group="Learning",
     )  # fmt: skip
     schedule: Literal["wsd", "cosine", "linear", "constant"] = setting(
-        "wsd", "wsd: warm-up, constant, linear decay. Every decay ends with the last step.",
+        "wsd", "wsd: warm-up, constant, linear decay. Every decay ends with the run.",
         ("wsd", "cosine", "linear", "constant"), group="Learning",
     )  # fmt: skip
     warmup: float = setting(0.02, "The share of the steps that the rate rises.", metavar="SHARE", group="Learning")
