@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from recension.errors import MissingExtraError, ModelError
 from recension.training import attention
+from recension.training.batches import IGNORED
 from recension.training.head import Head, fused_loss, loss_and_gradient
 from recension.training.shapes import Shape
 
 if TYPE_CHECKING:
     import torch
-
-IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from recension.recipes.train.tokenise import words_of
 from recension.run import folder
 from recension.run.progress import Observer, Progress
 from recension.training import checkpoints, devices, flops, loop, network
-from recension.training.batches import Arrays, Feed, Packs, Windows, pack, window_count
+from recension.training.batches import IGNORED, Arrays, Feed, Packs, Windows, pack, window_count
 from recension.training.checkpoints import Curve, State
 from recension.training.devices import Devices
 from recension.training.optimiser import Adam, adamw
@@ -343,7 +343,7 @@ class Session:
 
 def _windows(stream: Any, context: int, micro: int, lead: int) -> list[Arrays]:
     whole = -(-len(stream) // context) * context
-    targets = np.full(whole, network.IGNORED, dtype=np.int64)
+    targets = np.full(whole, IGNORED, dtype=np.int64)
     targets[: len(stream)] = stream
     rows = targets.reshape(-1, context)
     ids = np.full_like(rows, lead)
@@ -355,5 +355,5 @@ def _answers(found: Sequence[Any], learn: Sequence[Any], lead: int) -> list[Arra
     rows = []
     for tokens, flags in zip(found, learn, strict=True):
         ids = np.concatenate([[lead], tokens[:-1]])[None]
-        rows.append(Arrays(ids, np.where(flags > 0, tokens, network.IGNORED)[None]))
+        rows.append(Arrays(ids, np.where(flags > 0, tokens, IGNORED)[None]))
     return rows
