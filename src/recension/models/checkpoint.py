@@ -13,7 +13,8 @@ from recension.models import hub, onednn, packed_attention
 from recension.models.bodies import Body, Layout
 from recension.models.heads import Head, Scorer
 from recension.models.options import PriorOptions
-from recension.models.surfaces import Surfaces, surfaces_of
+from recension.models.surfaces import Surfaces, as_text, surfaces_of
+from recension.models.windows import OVERLAP
 
 if TYPE_CHECKING:
     import torch
@@ -78,6 +79,7 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
         "matmul": matmul,
         "bos": bos,
         "context": context,
+        "overlap": OVERLAP,
         "batch_tokens": budget,
         "threads": options.threads,
         "torch": str(torch.__version__),
@@ -117,11 +119,7 @@ def _load_tokenizer(place: str, revision: str | None) -> tuple[Any, Surfaces, in
 
     loaded = hub.load_fast(place, revision)
     # A copy, so that nothing set here is seen by others who use the same tokenizer.
-    tokenizer = Tokenizer.from_str(loaded.backend_tokenizer.to_str())
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    # "</s>" in a document is four characters, not the end of it.
-    tokenizer.encode_special_tokens = True
+    tokenizer = as_text(Tokenizer.from_str(loaded.backend_tokenizer.to_str()))
     return tokenizer, surfaces_of(tokenizer, loaded.all_special_ids), loaded.bos_token_id
 
 

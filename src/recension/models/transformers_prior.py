@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recension.document import JSON
 from recension.errors import ModelError
 from recension.models.checkpoint import Checkpoint, load_checkpoint
-from recension.models.heads import Rows, widen
 from recension.models.options import PriorOptions
-from recension.models.surfaces import Encoded, Surfaces, encode
+from recension.models.rows import Rows, joined, split
+from recension.models.surfaces import Encoded, encode
 from recension.models.windows import Window, packs, windows
 from recension.ports import Ask, TokenScores
 
@@ -62,7 +61,7 @@ class TransformersPrior:
         for piece, part in zip(pieces, scored, strict=True):
             if part is not None:
                 found[piece.text].append((piece.window, part))
-        return [_joined(text, windowed, parts.surfaces, ask.k) for text, windowed in zip(encoded, found, strict=True)]
+        return [joined(text, windowed, parts.surfaces, ask.k) for text, windowed in zip(encoded, found, strict=True)]
 
     def _score_pack(self, pieces: Sequence[_Piece], encoded: Sequence[Encoded], ask: Ask) -> list[Rows]:
         import torch
@@ -89,7 +88,7 @@ class TransformersPrior:
             taken = hidden.index_select(0, torch.as_tensor(np.concatenate(places), device=device))
             aims = torch.as_tensor(wanted.astype(np.int64), device=device)
             rows = parts.scorer.score(taken, aims, torch.as_tensor(allowed, device=device), ask)
-        return _split(rows, [len(t) for t in targets])
+        return split(rows, [len(t) for t in targets])
 
 
 def load_transformers(name: str, options: PriorOptions) -> TransformersPrior:
@@ -97,43 +96,6 @@ def load_transformers(name: str, options: PriorOptions) -> TransformersPrior:
     prior = TransformersPrior(load_checkpoint(name, options))
     _preflight(prior, name)
     return prior
-
-
-def _split(rows: Rows, counts: Sequence[int]) -> list[Rows]:
-    cuts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-    at = np.searchsorted(rows.flagged, cuts)
-    return [
-        Rows(rows.logprobs[a:b], rows.flagged[i:j] - a, rows.rivals[i:j], rows.rival_logprobs[i:j])
-        for a, b, i, j in zip(cuts, cuts[1:], at, at[1:], strict=False)
-    ]
-
-
-def _joined(text: Encoded, windowed: Sequence[tuple[Window, Rows]], surfaces: Surfaces, k: int) -> TokenScores:
-    logprobs = np.full(len(text.ids), np.nan, dtype=np.float32)
-    width = max([k, *(rows.rivals.shape[1] for _, rows in windowed)])
-    flagged: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
-    rivals: list[NDArray[np.int32]] = [np.zeros((0, width), dtype=np.int32)]
-    chances: list[NDArray[np.float32]] = [np.zeros((0, width), dtype=np.float32)]
-    for window, rows in windowed:
-        logprobs[window.first : window.stop] = rows.logprobs
-        flagged.append(rows.flagged + window.first)
-        rivals.append(widen(rows.rivals, width, -1))
-        chances.append(widen(rows.rival_logprobs, width, -np.inf))
-    marked, ids, best = np.concatenate(flagged), np.concatenate(rivals), np.concatenate(chances)
-    mass = np.exp(best.astype(np.float64)).sum(axis=1)
-    kept = np.isin(text.ids, list(surfaces.special), invert=True)
-    if not kept.all():
-        # A special token in a text is its "unknown": the model reads it, nobody edits it.
-        marked = (np.cumsum(kept) - 1)[marked]
-    return TokenScores(
-        ids=text.ids[kept],
-        spans=text.spans[kept],
-        logprobs=logprobs[kept],
-        flagged=marked.astype(np.int32),
-        rivals=ids,
-        rival_logprobs=best,
-        rival_mass=np.minimum(mass, 1.0).astype(np.float32),
-    )
 
 
 def _preflight(prior: TransformersPrior, name: str) -> None:

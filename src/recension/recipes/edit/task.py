@@ -37,6 +37,7 @@ from recension.run.shards import ShardPlan, ShardWriter
 
 ROUND_CHARACTERS = 1 << 19  # scored together; a function of the content, so restarts see the same batches
 ROUND_DOCUMENTS = 4_096
+WATCHED = 8  # of every so many documents all probabilities are asked for, and shown in the report
 
 EDITS_SCHEMA = pa.schema(
     [
@@ -119,7 +120,7 @@ class EditTask:
             anchored = step == 1 or self.policy == "anchor"
             if not (anchored and step > 1 and name == self.priors[step - 2]):
                 texts = [d.text for d in originals] if anchored else [d[0].text for d in drafts]
-                scores = loaded.prior.score(texts, self.sampling.ask())
+                scores = loaded.prior.score(texts, self.sampling.ask(WATCHED))
             for i, record in enumerate(records):
                 sources = [originals[i]] * self.editions if anchored else drafts[i]
                 drafts[i] = [
