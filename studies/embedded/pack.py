@@ -1,6 +1,6 @@
 """From a finished run to the model in the package: half precision, one file of weights, the tokenizer, the shape.
 
-    python studies/embedded/pack.py RUN FOLDER
+python studies/embedded/pack.py RUN FOLDER
 """
 
 from __future__ import annotations

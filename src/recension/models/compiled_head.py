@@ -79,7 +79,8 @@ class Head:
         return found
 
     def chances(self, rows: Floats, targets: Ints) -> Floats:
-        return np.minimum(_called(self._likelihood, rows, targets, CHUNK)[0][:, 0], 0.0)
+        found: Floats = np.minimum(_called(self._likelihood, rows, targets, CHUNK)[0][:, 0], 0.0)
+        return found
 
     def best(self, rows: Floats, targets: Ints, k: int) -> tuple[Floats, Floats, Ints]:
         """Log-probabilities of the targets, and the k best tokens with theirs."""
