@@ -94,7 +94,6 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_engine_contract import Mark
 from recension.engines.local import LocalEngine
-from recension.engines.threads import ThreadEngine, stop_here
 if __name__ == "__main__":
     list(LocalEngine(2).map(Mark(Path({folder!r})), range(4)))
 """

@@ -26,7 +26,7 @@ def stop_here() -> None:
 class ThreadEngine:
     """Each thread works on an item of its own. One more item waits, so no thread does."""
 
-    threads: int = 3
+    workers: int = 3
 
     def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         stop = threading.Event()
@@ -38,12 +38,12 @@ class ThreadEngine:
             finally:
                 _STOP.reset(token)
 
-        pool = ThreadPoolExecutor(self.threads)
+        pool = ThreadPoolExecutor(self.workers)
         pending: set[Future[Result]] = set()
         try:
             for item in items:
                 pending.add(pool.submit(work, item))
-                while len(pending) > self.threads:
+                while len(pending) > self.workers:
                     yield from _finished(pending)
             while pending:
                 yield from _finished(pending)
