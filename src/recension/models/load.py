@@ -8,13 +8,22 @@ from recension.errors import ModelError
 from recension.models.options import PriorOptions
 from recension.ports import Prior
 
-__all__ = ["KINDS", "PriorOptions", "load_prior"]
+__all__ = ["KINDS", "PriorOptions", "lend_prior", "load_prior"]
 
 KINDS = "embedded, hf:NAME_OR_PATH or ngram:PATH"
 _LATER = {
     "vllm": "scoring with vLLM",
     "openai": "scoring over an OpenAI-compatible API",
 }
+
+
+_OWN: dict[str, Prior] = {}
+
+
+def lend_prior(name: str, prior: Prior) -> str:
+    """Let `own:NAME` stand for a prior of the caller's in this process; returns that name."""
+    _OWN[name] = prior
+    return f"own:{name}"
 
 
 def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
@@ -36,6 +45,10 @@ def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
 
         within = Path(rest) / "model"  # the run folder of `train ngram` may be named
         return NgramPrior.load(within if within.is_dir() else rest)
+    if scheme == "own":
+        if rest not in _OWN:
+            raise ModelError(f"prior '{name}': no prior was lent under this name in this process (lend_prior)")
+        return _OWN[rest]
     if scheme == "fake":
         from recension.models.fake import fake_prior
 

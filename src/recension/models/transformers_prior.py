@@ -10,6 +10,7 @@ import numpy as np
 from recension.document import JSON
 from recension.errors import ModelError
 from recension.models.checkpoint import Checkpoint, load_checkpoint
+from recension.models.lane import Pack
 from recension.models.options import PriorOptions
 from recension.models.rows import Rows, joined, split
 from recension.models.surfaces import Encoded, encode
@@ -53,19 +54,21 @@ class TransformersPrior:
         bos = int(parts.bos is not None)
         lengths = [piece.window.stop - piece.window.start + bos for piece in pieces]
         scored: list[Rows | None] = [None] * len(pieces)
-        for pack in packs(lengths, parts.batch_tokens, mixed=parts.body.layout == "packed"):
-            members = [pieces[i] for i in pack]
-            for i, rows in zip(pack, self._score_pack(members, encoded, ask), strict=True):
-                scored[i] = rows
+        plan = packs(lengths, parts.batch_tokens, mixed=parts.body.layout == "packed")
+        batches = (self._pack([pieces[i] for i in members], encoded) for members in plan)
+        lane = parts.lane
+        answers = (self._score_pack(b, ask) for b in batches) if lane is None else lane.score(batches, ask)
+        for members, rows in zip(plan, answers, strict=True):
+            counts = [pieces[i].window.stop - pieces[i].window.first for i in members]
+            for i, part in zip(members, split(rows, counts), strict=True):
+                scored[i] = part
         found: list[list[tuple[Window, Rows]]] = [[] for _ in texts]
-        for piece, part in zip(pieces, scored, strict=True):
-            if part is not None:
-                found[piece.text].append((piece.window, part))
+        for piece, rows_of_piece in zip(pieces, scored, strict=True):
+            if rows_of_piece is not None:
+                found[piece.text].append((piece.window, rows_of_piece))
         return [joined(text, windowed, parts.surfaces, ask.k) for text, windowed in zip(encoded, found, strict=True)]
 
-    def _score_pack(self, pieces: Sequence[_Piece], encoded: Sequence[Encoded], ask: Ask) -> list[Rows]:
-        import torch
-
+    def _pack(self, pieces: Sequence[_Piece], encoded: Sequence[Encoded]) -> Pack:
         parts = self._parts
         lead = [] if parts.bos is None else [parts.bos]
         sequences = [
@@ -81,14 +84,18 @@ class TransformersPrior:
             targets.append(sequence[first:])
             begin += len(sequence)
         wanted = np.concatenate(targets)
-        allowed = np.isin(wanted, list(parts.surfaces.special), invert=True)
+        return Pack(sequences, np.concatenate(places), wanted, ~np.isin(wanted, list(parts.surfaces.special)))
+
+    def _score_pack(self, pack: Pack, ask: Ask) -> Rows:
+        import torch
+
+        parts = self._parts
         device = parts.body.device
         with torch.inference_mode():
-            hidden = parts.body.rows(sequences)
-            taken = hidden.index_select(0, torch.as_tensor(np.concatenate(places), device=device))
-            aims = torch.as_tensor(wanted.astype(np.int64), device=device)
-            rows = parts.scorer.score(taken, aims, torch.as_tensor(allowed, device=device), ask)
-        return split(rows, [len(t) for t in targets])
+            hidden = parts.body.rows(pack.sequences)
+            taken = hidden.index_select(0, torch.as_tensor(pack.places, device=device))
+            aims = torch.as_tensor(pack.targets.astype(np.int64), device=device)
+            return parts.scorer.score(taken, aims, torch.as_tensor(pack.allowed, device=device), ask)
 
 
 def load_transformers(name: str, options: PriorOptions) -> TransformersPrior:

@@ -23,6 +23,7 @@ from recension.corpus import (
     read_table_rows,
 )
 from recension.document import Document, Field, Origin
+from recension.engines.threads import stop_here
 from recension.identity import content_hash
 from recension.methods.protect import compile_protection, protected_intervals
 from recension.methods.tally import Counts
@@ -87,6 +88,7 @@ class EditTask:
         pulse = Pulse(self.plan.out, piece.index)
         with ShardWriter(self.plan, piece.index) as shard:
             for batch in rounds(read_piece(piece, self.reading, self.layout), self.sampling.top_k):
+                stop_here()
                 records = [item for item in batch if isinstance(item, Record)]
                 self._account(shard, batch)
                 before = tally.tokens
