@@ -12,13 +12,13 @@ __all__ = ["PriorOptions", "load_prior"]
 
 _LATER = {
     "embedded": "the embedded prior",
-    "vllm": "scoring with vLLM",
-    "openai": "scoring over an OpenAI-compatible API",
 }
 
 
 def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
-    """Load `hf:NAME_OR_PATH[@REVISION]`, `ngram:PATH` or `fake:KIND` (for tests)."""
+    """Load `hf:NAME_OR_PATH[@REVISION]`, `vllm:NAME_OR_PATH[@REVISION]`, `openai:MODEL@URL`, `ngram:PATH` or `fake:KIND`
+    (for tests).
+    """
     options = options or PriorOptions()
     scheme, _, rest = name.partition(":")
     if scheme in _LATER:
@@ -29,6 +29,14 @@ def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
         from recension.models.transformers_prior import load_transformers
 
         return load_transformers(rest, options)
+    if scheme == "openai":
+        from recension.models.openai_prior import load_openai
+
+        return load_openai(rest, options)
+    if scheme == "vllm":
+        from recension.models.vllm_prior import load_vllm
+
+        return load_vllm(rest, options)
     if scheme == "ngram":
         from recension.models.ngram import NgramPrior
 
