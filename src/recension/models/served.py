@@ -122,9 +122,11 @@ class ServedPrior:
         rows = self._score(pieces, few, ask)
         wanted = max(ask.k, ask.cap) if ask.mass is not None else ask.k
         many = min(wanted + min(len(parts.surfaces.special), MOST_SPECIAL) + SPARE, parts.server.most)
-        again = [i for i, found in enumerate(rows) if found.short] if many > few else []
-        for i, found in zip(again, self._score([pieces[i] for i in again], many, ask), strict=True):
-            rows[i] = found
+        for count in sorted({many, parts.server.most}) if flags else ():
+            # Special tokens stood among the best, or they did not hold the mass: more of them, where it is so.
+            again = [i for i, found in enumerate(rows) if found.short] if count > few else []
+            for i, found in zip(again, self._score([pieces[i] for i in again], count, ask), strict=True):
+                rows[i] = found
         self._check_mass(rows, ask)
         found_in: list[list[tuple[Window, _Rows]]] = [[] for _ in texts]
         for piece, found in zip(pieces, rows, strict=True):

@@ -60,9 +60,10 @@ def load_vllm(rest: str, options: PriorOptions) -> ServedPrior:
     with _unheard():
         try:
             import vllm
+            from vllm.platforms import current_platform
         except ImportError as error:
             raise MissingExtraError("vllm", f"prior {name}") from error
-        device = str(vllm.platforms.current_platform.device_type)
+        device = str(current_platform.device_type)
         if options.device not in ("auto", device):
             raise ModelError(f"{name}: this vLLM runs on {device}, not on {options.device}")
         place, revision = hub.split_name(rest)
@@ -95,7 +96,7 @@ def load_vllm(rest: str, options: PriorOptions) -> ServedPrior:
         "kind": "vllm",
         **hub.identity(place, revision, config),
         "device": device,
-        "accelerator": str(vllm.platforms.current_platform.get_device_name()) if device == "cuda" else None,
+        "accelerator": str(current_platform.get_device_name()) if device == "cuda" else None,
         "dtype": dtype,
         "bos": bos,
         "context": context,
