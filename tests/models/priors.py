@@ -45,7 +45,9 @@ def served(folder: Path) -> Prior:
     place = FAMILIES["gpt2"](folder)
     tokenizer = Tokenizer.from_file(str(place / "tokenizer.json"))
     port = start(model_of(place), tokenizer, Behaviour(longest=96)).server_address[1]
-    return load_prior(f"openai:tiny@http://127.0.0.1:{port}", PriorOptions(batch_tokens=256, prior_tokenizer=str(place)))
+    return load_prior(
+        f"openai:tiny@http://127.0.0.1:{port}", PriorOptions(batch_tokens=256, prior_tokenizer=str(place))
+    )
 
 
 # Priors that somebody has running, each "NAME" or "NAME TOKENIZER", with ";" between: see docs/priors.md.

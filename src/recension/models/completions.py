@@ -86,7 +86,7 @@ class CompletionServer:
     def ignores(self, reply: Reply) -> bool:
         """Whether a server that did answer knows nothing of this way."""
         choices = self._decoded(reply).choices
-        return all(choice.prompt_logprobs is None and choice.logprobs is None for choice in choices)
+        return bool(choices) and all(choice.prompt_logprobs is None and choice.logprobs is None for choice in choices)
 
     def _decoded(self, reply: Reply) -> _Completion:
         try:
@@ -150,7 +150,10 @@ class CompletionServer:
         """The candidates that are named exactly; the token that stands there is known whatever its name."""
         named = self._ids_of_names()
         known = [(token if name == word else named.get(name, -1), _number(value)) for name, value in row.items()]
-        falling = sorted(known, key=lambda pair: -pair[1])[:count]
+        falling = sorted(known, key=lambda pair: -pair[1])
+        if falling and falling[-1][0] == token:
+            # It comes on top of the best ones. Names that several candidates share hide how many there are.
+            del falling[-1]
         return best_of([i for i, _ in falling if i >= 0], [value for i, value in falling if i >= 0], count)
 
     def _ids_of_names(self) -> Mapping[str, int]:

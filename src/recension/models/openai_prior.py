@@ -181,8 +181,10 @@ def _most(server: CompletionServer, probe: Sequence[int]) -> int:
         reply = server.ask([probe], count)
         if reply.ok:
             [answer] = server.read(reply, [probe], count)
-            came = int((answer.rivals[1:] >= 0).sum(axis=1).max())
-            return max(min(count, came), 1)
+            # The token that stands there comes on top of the best ones, where it is none of them.
+            rows = [row[row >= 0].tolist() for row in answer.rivals[1:]]
+            came = [len(row) - (row[-1:] == [token]) for row, token in zip(rows, probe[1:], strict=True)]
+            return max(min(count, max(came)), 1)
         if count == MOST_CANDIDATES:
             named = [int(number) for number in re.findall(r"\d+", server.reason(reply)) if 0 < int(number) < count]
             tries[:0] = [max(named)] if named else []
