@@ -50,7 +50,7 @@ def served(folder: Path) -> Prior:
     )
 
 
-# Priors that somebody has running, each "NAME" or "NAME TOKENIZER", with ";" between: see docs/priors.md.
+# Priors that somebody has running, each "NAME" or "NAME TOKENIZER", with ";" between: see CONTRIBUTING.md.
 RUNNING = [words.split() for words in os.environ.get("RECENSION_TEST_PRIORS", "").split(";") if words.strip()]
 
 

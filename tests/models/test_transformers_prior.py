@@ -281,8 +281,6 @@ def test_settings_that_cannot_work_are_refused(load):
     ("name", "reason"),
     [
         ("embedded", "not in this version; use hf:"),
-        ("vllm:meta-llama/Llama-3.1-8B", "not in this version; use hf:"),
-        ("openai:gpt@http://localhost", "not in this version; use hf:"),
         ("hf:", "names no model"),
         ("meta-llama/Llama-3.1-8B", "names no model"),
         ("onnx:model", "unknown kind 'onnx'"),

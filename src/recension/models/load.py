@@ -13,6 +13,7 @@ __all__ = ["PriorOptions", "load_prior"]
 _LATER = {
     "embedded": "the embedded prior",
 }
+_KINDS = "write hf:NAME_OR_PATH, vllm:NAME_OR_PATH, openai:MODEL@URL or ngram:PATH"
 
 
 def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
@@ -24,7 +25,7 @@ def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
     if scheme in _LATER:
         raise ModelError(f"prior '{name}': {_LATER[scheme]} is not in this version; use hf:NAME_OR_PATH or ngram:PATH")
     if not rest:
-        raise ModelError(f"prior '{name}' names no model; write hf:NAME_OR_PATH or ngram:PATH")
+        raise ModelError(f"prior '{name}' names no model; {_KINDS}")
     if scheme == "hf":
         from recension.models.transformers_prior import load_transformers
 
@@ -46,4 +47,4 @@ def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
         from recension.models.fake import fake_prior
 
         return fake_prior(rest)
-    raise ModelError(f"prior '{name}': unknown kind '{scheme}'; write hf:NAME_OR_PATH or ngram:PATH")
+    raise ModelError(f"prior '{name}': unknown kind '{scheme}'; {_KINDS}")

@@ -182,7 +182,7 @@ def _most(server: CompletionServer, probe: Sequence[int]) -> int:
         if reply.ok:
             [answer] = server.read(reply, [probe], count)
             # The token that stands there comes on top of the best ones, where it is none of them.
-            rows = [row[row >= 0].tolist() for row in answer.rivals[1:]]
+            rows: list[list[int]] = [row[row >= 0].tolist() for row in answer.rivals[1:]]
             came = [len(row) - (row[-1:] == [token]) for row, token in zip(rows, probe[1:], strict=True)]
             return max(min(count, max(came)), 1)
         if count == MOST_CANDIDATES:

@@ -11,7 +11,7 @@ from recension.document import JSON, KINDS, Kind
 from recension.errors import UsageError
 from recension.methods.protect import compile_protection
 from recension.methods.toedit import Sampling
-from recension.recipes.settings import PriorSettings, RowSettings, check_types, flat, setting, settings
+from recension.recipes.settings import UNSCORED, PriorSettings, RowSettings, check_types, flat, setting, settings
 
 PAPER: Mapping[str, Any] = {
     "threshold": 0.99,
@@ -103,7 +103,18 @@ class Resolved:
     def identity(self) -> dict[str, JSON]:
         """What goes into the key: settings that mean the same are the same."""
         spec: dict[str, Any] = flat(self.spec)
-        for name in ("prior", "priors", "device", "dtype", "threads", "batch_tokens", "context", "preset", "policy"):
+        for name in (
+            "prior",
+            "priors",
+            "device",
+            "dtype",
+            "threads",
+            "batch_tokens",
+            "context",
+            *UNSCORED,
+            "preset",
+            "policy",
+        ):
             del spec[name]  # what they come to is in the models' own specs and in the settings
         spec |= {"threshold": self.sampling.above, "top_k": self.sampling.top_k}
         spec |= {"temperature": self.sampling.temperature, "exclude_original": self.sampling.exclude_original}
