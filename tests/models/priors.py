@@ -65,5 +65,9 @@ PRIORS: dict[str, Callable[[Path], Prior]] = {
     "ngram": ngram,
     "openai": served,
     **{words[0]: running(*words) for words in RUNNING},
-    **{f"hf:{family}": transformers_prior(family) for family in ("llama-metaspace", "gpt2", "qwen", "bloom")},
+    **{
+        f"hf:{family}": transformers_prior(family)
+        for family in ("llama-metaspace", "llama-bytes", "gpt2", "qwen", "bloom")
+    },
+    "embedded": lambda _: load_prior("embedded"),
 }

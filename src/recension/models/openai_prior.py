@@ -130,11 +130,11 @@ def _context(name: str, longest: int | None, wanted: int | None) -> int:
     return wanted or min((longest or LONGEST_CONTEXT) - 1, LONGEST_CONTEXT)
 
 
-def _tokenizer(name: str, model: str, named: str | None) -> tuple[Any, Surfaces, int | None]:
+def _tokenizer(name: str, model: str, named: str | None) -> hub.Tokens:
     place, revision = hub.split_name(named or model)
     try:
         with hub.quiet():
-            return hub.tokenizer_of(place, revision)
+            return hub.tokens_of(hub.load_fast(place, revision))
     except ModelError as error:
         raise ModelError(
             f"{name}: edits need the model's tokenizer here ({str(error).removeprefix('hf:')}); name it with "

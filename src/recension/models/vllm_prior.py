@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,7 @@ class VllmEngine:
         self.most = most
         self.parallel = 1  # it fills its batches itself
         self._engine = engine
+        self._turn = threading.Lock()  # several threads prepare and cut down, one at a time asks
 
     def answer(self, sequences: Sequence[Sequence[int]], count: int) -> list[Answer]:
         from vllm import SamplingParams
@@ -36,7 +38,8 @@ class VllmEngine:
             max_tokens=1, temperature=0.0, prompt_logprobs=count, detokenize=False, flat_logprobs=True
         )
         prompts = [{"prompt_token_ids": list(ids)} for ids in sequences]
-        outputs = self._engine.generate(prompts, wanted, use_tqdm=False)
+        with self._turn:
+            outputs = self._engine.generate(prompts, wanted, use_tqdm=False)
         return [self._read(found.prompt_logprobs, ids, count) for found, ids in zip(outputs, sequences, strict=True)]
 
     def _read(self, flat: Any, ids: Sequence[int], count: int) -> Answer:
@@ -69,7 +72,7 @@ def load_vllm(rest: str, options: PriorOptions) -> ServedPrior:
         place, revision = hub.split_name(rest)
         with hub.quiet():
             config = hub.check_there(place, revision)
-            tokenizer, surfaces, begins = hub.tokenizer_of(place, revision)
+            tokenizer, surfaces, begins = hub.tokens_of(hub.load_fast(place, revision))
         context = _context(config, options.context)
         vocabulary = int(config.get_text_config().vocab_size)
         dtype = _dtype(options.dtype, device)

@@ -11,6 +11,8 @@ from recension.models.load import PriorOptions, load_prior
 from recension.ports import Prior
 from recension.recipes.settings import PriorSettings
 
+DEFAULT_PRIOR = "embedded"
+
 
 class Loaded(NamedTuple):
     prior: Prior
@@ -24,6 +26,7 @@ def options_of(settings: PriorSettings) -> PriorOptions:
         threads=settings.threads,
         batch_tokens=settings.batch_tokens,
         context=settings.context,
+        runtime=settings.runtime,
         prior_tokenizer=settings.prior_tokenizer,
         requests=settings.requests,
         api_key_variable=settings.api_key_variable,
@@ -32,7 +35,7 @@ def options_of(settings: PriorSettings) -> PriorOptions:
 
 def alone(prior: Prior) -> bool:
     """Whether one process is enough: the model holds a GPU, or fills its batches by itself."""
-    return prior.spec.get("device") == "cuda" or prior.spec["kind"] in ("openai", "vllm")
+    return prior.spec.get("device") == "cuda" or prior.spec.get("kind") in ("openai", "vllm")
 
 
 def check_candidates(name: str, prior: Prior, k: int) -> None:
