@@ -31,7 +31,8 @@ class EditSpec:
     """Everything that can change what `edit` writes."""
 
     prior: str = setting(
-        "", "The model that scores the tokens: embedded, ngram:PATH or hf:NAME [default: embedded].", metavar="P",
+        "", "The model that scores the tokens: ngram:PATH, hf:NAME, vllm:NAME, openai:MODEL@URL [default: embedded].",
+        metavar="P",
         group="Prior",
     )  # fmt: skip
     priors: tuple[str, ...] = setting(
