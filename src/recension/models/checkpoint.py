@@ -14,12 +14,8 @@ from recension.models.dense import dense_network, kernels_for
 from recension.models.heads import Head, Scorer
 from recension.models.lane import Lane
 from recension.models.options import PriorOptions
-<<<<<<< HEAD
-from recension.models.surfaces import Surfaces
-=======
 from recension.models.probes import Probes, table
-from recension.models.surfaces import Surfaces, as_text, surfaces_of
->>>>>>> 8e9395664f2c74ebbb257f9c3a92376fb2aa32ca
+from recension.models.surfaces import Surfaces
 from recension.models.windows import OVERLAP
 
 if TYPE_CHECKING:
@@ -88,15 +84,6 @@ class _Named(NamedTuple):
     identity: dict[str, JSON]
 
 
-<<<<<<< HEAD
-def _checkpoint(
-    model: Any,
-    taken: tuple[Body, Head] | None,
-    tokens: hub.Tokens,
-    named: _Named,
-    options: PriorOptions,
-    matmul: Matmul,
-=======
 class _Taken(NamedTuple):
     """A model taken apart, and how far each way that was tried is from the truth."""
 
@@ -105,15 +92,8 @@ class _Taken(NamedTuple):
     errors: dict[str, float]
 
 
-class _Tokens(NamedTuple):
-    tokenizer: Any
-    surfaces: Surfaces
-    bos: int | None
-
-
 def _checkpoint(
-    model: Any, taken: _Taken | None, tokens: _Tokens, named: _Named, options: PriorOptions, matmul: Matmul
->>>>>>> 8e9395664f2c74ebbb257f9c3a92376fb2aa32ca
+    model: Any, taken: _Taken | None, tokens: hub.Tokens, named: _Named, options: PriorOptions, matmul: Matmul
 ) -> Checkpoint:
     import torch
     import transformers
