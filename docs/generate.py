@@ -256,8 +256,8 @@ def edit_gpu(found: dict[str, Any]) -> str:
     ]
     if passes:
         parts.append(
-            "Where it goes: the body and the head alone, in TFLOP/s; one pack on the GPU, rivals included, and scoring with the "
-            "tokeniser and without files, of the product."
+            "Where it goes: the body and the head alone, in TFLOP/s; one pack on the GPU, rivals included, and scoring with "
+            "the tokeniser and without files, of the product."
         )
         parts.append(table(("", "kernels", "body", "head", "one pack", "scoring"), passes))
     return "\n\n".join([*parts, *_gpu_truth(found)])
