@@ -1,7 +1,7 @@
 """The decoders of the Llama family run by ourselves: large products, and one small kernel for each step between them.
 
 transformers runs the same network in some forty kernels a layer, most of which only carry rows to memory and back. Here
-a layer takes ten. The weights stay those of the network: queries, keys and values lie in one matrix, gates and ups in
+a layer takes nine. The weights stay those of the network: queries, keys and values lie in one matrix, gates and ups in
 another, and the network's own layers look at their parts of it. Whether the result is the same is for the caller to
 prove on probes (`checkpoint.py` does).
 """
