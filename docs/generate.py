@@ -260,7 +260,7 @@ def edit_gpu(found: dict[str, Any]) -> str:
             "the tokeniser and without files, of the product."
         )
         parts.append(table(("", "kernels", "body", "head", "one pack", "scoring"), passes))
-    return "\n\n".join([*parts, *_gpu_truth(found)])
+    return "\n\n".join([*parts, *_gpu_truth(found), *_gpu_float8(found)])
 
 
 def _gpu_truth(found: dict[str, Any]) -> list[str]:
@@ -303,6 +303,23 @@ def _gpu_truth(found: dict[str, Any]) -> list[str]:
         parts.append(table(("", "kernels", "transformers", "with our head", "packed", "own kernels"), rows))
     left_out = [*found.get("skipped", []), *found.get("failed", {})]
     return parts + ([f"Not measured in this run: {', '.join(left_out)}."] if left_out else [])
+
+
+def _gpu_float8(found: dict[str, Any]) -> list[str]:
+    """What products in float8 gain, and how far they move the scores."""
+    parts = []
+    for name, told in ((name, told) for name, told in found.items() if name.endswith(" float8")):
+        rows = [
+            (pair, f"{told[pair]['mean']:.2g}", f"{told[pair]['largest']:.2g}", f"{told[pair]['flags_alike']:.2%}")
+            for pair in ("bfloat16 from float32", "float8 from float32", "float8 from bfloat16")
+        ]
+        fast, plain = (told[dtype]["score_tokens_per_second"] for dtype in ("float8", "bfloat16"))
+        parts.append(
+            f"Products in float8, {name.removesuffix(' float8')}: scoring at {fast:,} tokens/s, in bfloat16 {plain:,}, ratio "
+            f"{told['ratio']:g}. Distances of log-probabilities in nats, over {told['tokens_held_against_float32']:,} tokens:"
+        )
+        parts.append(table(("", "mean", "largest", "same flags"), rows))
+    return parts
 
 
 def _figure(value: float | None, how: str) -> str:
