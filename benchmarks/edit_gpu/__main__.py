@@ -13,7 +13,7 @@ batches of eight, padding, all logits in float32, log_softmax, topk. Job and loo
 
 made.py     models, tokenizer and documents       checks.py   correctness against float32
 timing.py   clocks, the chip's own rates          rates.py    one layer, one head
-work.py     a pass in its parts, jobs, the naive loop
+work.py     a pass in its parts, jobs, the naive loop  eights.py   float8 against bfloat16 (--float8)
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from checks import check_attention, check_kernels, check_models
+from eights import compared
 from made import LENGTH, SHAPES, make_model, make_texts, make_tokenizer, mixed_lengths, prior_of
 from rates import rates
 from timing import fresh_memory, machine
@@ -98,6 +99,10 @@ def shape_parts(report: Report, name: str, options: argparse.Namespace, peak: fl
         few = kinds["equal"][: min(count, 48 if shape.body > 3e9 else 128)]
         report.part(f"{name} profile", lambda: profile(device, built, shape, few, peak), 8)
     native, ours = "sdpa", model.config._attn_implementation
+    if options.float8 and name == shapes_of(options)[0]:
+        report.part(f"{name} float8", lambda: float8(model, tokenizer, built, (shape, kinds["equal"][:48], peak)), 30)
+        model.set_attn_implementation(ours)
+        fresh_memory(device)
     for kind, texts in kinds.items():
         jobs, loops = [], []
         for turn in range(1, options.rounds + 1):
@@ -117,6 +122,17 @@ def shape_parts(report: Report, name: str, options: argparse.Namespace, peak: fl
         summed[kind] = middle(jobs, loops)
         print(f"{name} {kind}: {json.dumps(summed[kind])}", flush=True)
         report.save()
+
+
+def float8(model: Any, tokenizer: Any, built: Any, about: tuple[Any, list[str], float]) -> dict[str, Any]:
+    model.set_attn_implementation("sdpa")
+    narrow = prior_of(model, tokenizer, dtype="float8")
+    model.set_attn_implementation("sdpa")
+    return {"load": narrow._parts.errors, **compared((built, narrow), model, *about)}
+
+
+def shapes_of(options: argparse.Namespace) -> list[str]:
+    return list(options.shapes or ["8B", "1B", "135M"])
 
 
 def middle(jobs: list[dict[str, Any]], loops: list[dict[str, Any]]) -> dict[str, Any]:
@@ -152,6 +168,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--shapes", nargs="*", choices=tuple(SHAPES), help="[default: 8B 1B 135M]")
+    parser.add_argument("--float8", action="store_true", help="and the first shape with products in float8")
     parser.add_argument("--only", nargs="*", choices=SECTIONS, help="parts to run [default: all]")
     parser.add_argument("--seconds", type=float, default=540.0, help="no part begins after this")
     parser.add_argument("--job-seconds", type=float, default=10.0, help="about how long the job of a shape takes")
@@ -165,7 +182,7 @@ def main() -> int:
         print("this torch sees no CUDA device: nothing was measured (--device cpu --shapes tiny tries the script)")
         return 1
     options.wanted = wanted = set(options.only or SECTIONS)
-    shapes = options.shapes or ["8B", "1B", "135M"]
+    shapes = shapes_of(options)
     report, device = Report(options.out, options.seconds), options.device
     small = make_tokenizer(9_000)
     measured = report.part("machine", lambda: machine(device), 0)

@@ -150,3 +150,42 @@ def test_the_two_phases_of_the_head(biased, how):
     torch.testing.assert_close(best, expected.values, rtol=1e-5, atol=1e-5)
     assert torch.equal(ids.long(), expected.indices)
     assert not np.isin(ids.numpy(), banned.numpy()).any()
+
+
+def test_float8_products_are_near_and_refused_on_a_cpu(tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from recension.errors import ModelError
+    from recension.models import plain_kernels
+    from recension.models.narrow import NarrowProducts
+    from recension.models.packed_attention import packed
+
+    model = network("qwen2", hidden_size=64, head_dim=16, num_attention_heads=4).to(torch.bfloat16)
+    ids = torch.randint(0, 301, (1, 40))
+    found = []
+    with torch.inference_mode(), packed([30, 10], torch.device("cpu")):
+        for products in (NarrowProducts(plain_kernels), None):  # narrowed ones first: the others move the weights
+            ours = dense_network(model, 64, plain_kernels, products)
+            assert ours is not None
+            places = torch.cat([torch.arange(30), torch.arange(10)])[None]
+            found.append(ours(input_ids=ids, position_ids=places).last_hidden_state[0].float())
+    narrow, wide = found
+    error = (narrow - wide).norm() / wide.norm()
+    assert 1e-3 < error < 0.3  # twelve products one after the other, of which each is a few per cent off
+    # A row and a weight of any size keep their digits: each has a scale of its own.
+    linear = torch.nn.Linear(64, 48, bias=False).to(torch.bfloat16)
+    rows = torch.randn(20, 64, dtype=torch.bfloat16) * torch.logspace(-6, 6, 20)[:, None].bfloat16()
+    with torch.inference_mode():
+        linear.weight *= torch.logspace(4, -4, 48)[:, None].bfloat16()
+        weight, bias = NarrowProducts(plain_kernels).joined([linear])
+        assert bias is None and weight.values.dtype == torch.float8_e4m3fn and len(weight) == 48
+        products = NarrowProducts(plain_kernels).product(rows, weight, None, torch.empty(20, 48, dtype=torch.bfloat16))
+        exact = rows.double() @ linear.weight.double().t()
+    sizes = rows.double().norm(dim=1)[:, None] * linear.weight.double().norm(dim=1)[None]
+    assert float(((products.double() - exact) / sizes).abs().max()) < 0.03
+    folder = FAMILIES["qwen"](tmp_path)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    with pytest.raises(ModelError, match="float8 needs an NVIDIA GPU") as refused:
+        own_checkpoint(model, tokenizer, PriorOptions(dtype="float8"))
+    assert "\n" not in str(refused.value)

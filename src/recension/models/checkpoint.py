@@ -10,9 +10,10 @@ from recension.errors import MissingExtraError, ModelError
 from recension.models import hub, onednn, packed_attention
 from recension.models.bodies import Body, Layout
 from recension.models.cuda_head import TwoPhaseHead
-from recension.models.dense import dense_network, kernels_for
+from recension.models.dense import DenseNetwork, dense_network, kernels_for
 from recension.models.heads import Head, Scorer
 from recension.models.lane import Lane
+from recension.models.narrow import NarrowProducts, check_narrow
 from recension.models.options import PriorOptions
 from recension.models.probes import Probes, table
 from recension.models.surfaces import Surfaces
@@ -25,6 +26,7 @@ LONGEST_CONTEXT = 4096
 CPU_BATCH = 2048
 CUDA_BATCH = 16384
 NARROW = 4096  # below this width a GPU takes twice the batch, or its kernels are too short
+NARROWED = "float8"  # a dtype of ours: bfloat16 with products in float8
 Matmul = Literal["onednn", "native"]
 
 
@@ -55,7 +57,10 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
         raise ModelError(f"a prior runs on at least one thread, not {options.threads}")
     torch.set_num_threads(options.threads)
     place, revision = hub.split_name(name)
-    device, dtype = device_of(options.device), dtype_of(options.dtype, options.device)
+    device, narrow = device_of(options.device), options.dtype == NARROWED
+    if narrow:
+        check_narrow(device)
+    dtype = dtype_of("bfloat16" if narrow else options.dtype, options.device)
     with hub.quiet():
         hub.check_there(place, revision)
         tokens = hub.tokens_of(hub.load_fast(place, revision))
@@ -73,6 +78,8 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
 def own_checkpoint(model: Any, tokenizer: Any, options: PriorOptions, name: str = "a model in memory") -> Checkpoint:
     """The same of a causal model of transformers that is in memory already, on its device, with its fast tokenizer."""
     device = next(model.parameters()).device
+    if options.dtype == NARROWED:
+        check_narrow(device)
     taken = _take_apart(model.eval(), device, name, "native", context_of(model.config, options.context))
     return _checkpoint(model, taken, hub.tokens_of(tokenizer), _Named(name, {"name": name}), options, "native")
 
@@ -85,11 +92,11 @@ class _Named(NamedTuple):
 
 
 class _Taken(NamedTuple):
-    """A model taken apart, and how far each way that was tried is from the truth."""
+    """A model taken apart, and what each way that was tried was held against."""
 
     body: Body
     head: Head
-    errors: dict[str, float]
+    probes: Probes
 
 
 def _checkpoint(
@@ -100,7 +107,10 @@ def _checkpoint(
 
     if taken is None:
         raise ModelError(f"{named.name}: its parts do not give what the whole model gives")
-    body, head, errors = taken
+    context = context_of(model.config, options.context)
+    body, head, probes = taken
+    if options.dtype == NARROWED:
+        body = _narrowed(model, taken, context, named.name)
     device = body.device
     surfaces, bos = tokens.surfaces, tokens.bos if options.bos else None
     known = len(surfaces.characters)
@@ -110,14 +120,13 @@ def _checkpoint(
     width = int(getattr(model.config.get_text_config(), "hidden_size", NARROW))
     cuda_batch = CUDA_BATCH if width >= NARROW else 2 * CUDA_BATCH
     budget = options.batch_tokens or (cuda_batch if device.type == "cuda" else CPU_BATCH)
-    context = context_of(model.config, options.context)
     spec: dict[str, JSON] = {
         "kind": "hf",
         **named.identity,
         "architecture": type(model).__name__,
         "device": device.type,
         "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "dtype": NARROWED if options.dtype == NARROWED else str(next(model.parameters()).dtype).removeprefix("torch."),
         "layout": body.layout,
         "matmul": matmul,
         **({} if lane is None else {"kernels": lane.kernels}),
@@ -129,7 +138,7 @@ def _checkpoint(
         "torch": str(torch.__version__),
         "transformers": str(transformers.__version__),
     }
-    return Checkpoint(tokens.tokenizer, surfaces, body, scorer, lane, bos, context, budget, spec, errors)
+    return Checkpoint(tokens.tokenizer, surfaces, body, scorer, lane, bos, context, budget, spec, probes.errors)
 
 
 def lane_for(body: Body, scorer: Scorer) -> Lane | None:
@@ -189,17 +198,17 @@ def _take_apart(model: Any, device: torch.device, name: str, matmul: Matmul, con
         _check_causal(whole, probes, name)
         network, head = _plain_head(model, whole, probes)
         if head is None:
-            return _Taken(whole, Head(None, None, 1.0, 0.0, probes.said.shape[1]), probes.errors)
+            return _Taken(whole, Head(None, None, 1.0, 0.0, probes.said.shape[1]), probes)
         layout: Layout = "packed" if _packs(model, network, head, probes) else "equal-lengths"
         body = Body(network, layout, False, device)
         if matmul == "native":
             if device.type == "cuda" and layout == "packed":
                 body = _by_ourselves(body, head, context, probes)
-            return _Taken(body, head, probes.errors)
+            return _Taken(body, head, probes)
         head = head.through_onednn()
         try:
             if onednn.replace_linears(network) and _same("oneDNN", body, head, probes):
-                return _Taken(body, head, probes.errors)
+                return _Taken(body, head, probes)
         except (AttributeError, RuntimeError, TypeError):
             pass  # a layer whose weight is used without the layer
     return None
@@ -212,6 +221,29 @@ def _by_ourselves(body: Body, head: Head, context: int, probes: Probes) -> Body:
         return body
     ours = replace(body, network=network)
     return ours if _same("own", ours, head, probes) else body
+
+
+def _narrowed(model: Any, taken: _Taken, context: int, name: str) -> Body:
+    """The body with products in float8. It was asked for, so where it cannot be had nothing else takes its place."""
+    import torch
+
+    body, head, probes = taken
+    if not isinstance(body.network, DenseNetwork):
+        raise ModelError(
+            f"{name}: dtype float8 is only for decoders built like Llama, Mistral or Qwen; use --dtype bfloat16"
+        )
+    kernels = kernels_for(body.device)
+    with torch.no_grad():
+        try:
+            network = dense_network(model.get_decoder(), context, kernels, NarrowProducts(kernels))
+            ours = replace(body, network=network)
+            rows = head.logits(ours.rows(probes.sequences))
+        except RuntimeError as error:  # widths that float8 products do not take
+            raise ModelError(f"{name}: cannot be run in float8 ({str(error).splitlines()[0]}); use bfloat16") from error
+        if not probes.pass_narrow(NARROWED, rows):
+            far = f"{probes.errors[NARROWED]:.2g} nats from float32, in bfloat16 {probes.errors.get('model', 0.0):.2g}"
+            raise ModelError(f"{name}: too far off in float8 ({far}); use --dtype bfloat16")
+    return ours
 
 
 def _same(name: str, body: Body, head: Head, probes: Probes) -> bool:

@@ -162,7 +162,12 @@ def load_local(name: str, options: PriorOptions) -> CompiledPrior | None:
     if asked:
         if shape is None:
             raise ModelError(f"hf:{name}: --runtime openvino takes a local folder with a plain Llama in safetensors")
-    elif shape is None or shape.parameters > LARGEST or options.dtype == "float16" or not _on_cpu(options.device):
+    elif (
+        shape is None
+        or shape.parameters > LARGEST
+        or options.dtype in ("float16", "float8")
+        or not _on_cpu(options.device)
+    ):
         return None
     found = load_compiled(folder, options, {"kind": "hf", "name": "local files", "revision": None})
     if found is None and asked:

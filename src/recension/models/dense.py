@@ -1,7 +1,7 @@
 """The decoders of the Llama family run by ourselves: large products, and one small kernel for each step between them.
 
 transformers runs the same network in some forty kernels a layer, most of which only carry rows to memory and back. Here
-a layer takes ten. The weights stay those of the network: queries, keys and values lie in one matrix, gates and ups in
+a layer takes nine. The weights stay those of the network: queries, keys and values lie in one matrix, gates and ups in
 another, and the network's own layers look at their parts of it. Whether the result is the same is for the caller to
 prove on probes (`checkpoint.py` does).
 """
@@ -39,15 +39,15 @@ class Layer:
     """What a decoder layer multiplies with. `norms` are those of query and key heads, one row for each, or None."""
 
     before: torch.Tensor
-    qkv: torch.Tensor
+    qkv: Any
     qkv_bias: torch.Tensor | None
     norms: torch.Tensor | None
-    out: torch.Tensor
+    out: Any
     out_bias: torch.Tensor | None
     between: torch.Tensor
-    gate_up: torch.Tensor
+    gate_up: Any
     gate_up_bias: torch.Tensor | None
-    down: torch.Tensor
+    down: Any
     down_bias: torch.Tensor | None
     how: tuple[float, int, float]
 
@@ -59,10 +59,11 @@ class DenseNetwork:
     number of layers or packs.
     """
 
-    def __init__(self, network: Any, context: int, kernels: Any) -> None:
+    def __init__(self, network: Any, context: int, kernels: Any, products: Products) -> None:
         import torch
 
         self._kernels = kernels
+        self._products = products
         self._embedding = network.embed_tokens.weight
         self._last = network.norm.weight
         attention = network.layers[0].self_attn
@@ -74,7 +75,7 @@ class DenseNetwork:
         cos, sin = network.rotary_emb(torch.empty(0, device=places.device), places)
         half = self._size // 2
         self._angles = (cos[0, :, :half].float().contiguous(), sin[0, :, :half].float().contiguous())
-        self._layers = [_layer(layer) for layer in network.layers]
+        self._layers = [_layer(layer, products) for layer in network.layers]
         self._space: dict[str, torch.Tensor] = {}
 
     def __call__(self, input_ids: torch.Tensor, position_ids: torch.Tensor, use_cache: bool = False) -> SimpleNamespace:
@@ -90,15 +91,16 @@ class DenseNetwork:
         kernels, size, (queries, keys) = self._kernels, self._size, self._heads
         normed = self._room("normed", x, x.shape[1])
         kernels.rms_norm(x, layer.before, self._eps, normed)
-        qkv = _product(normed, layer.qkv, layer.qkv_bias, self._room("qkv", x, len(layer.qkv)))
+        qkv = self._products.product(normed, layer.qkv, layer.qkv_bias, self._room("qkv", x, len(layer.qkv)))
         kernels.rotate_(qkv, places, self._angles, self._heads, layer.norms, self._eps)
         heads = qkv.view(len(x), -1, size)
         parts = heads[:, :queries], heads[:, queries : queries + keys], heads[:, queries + keys :]
         attended = packed_attention.attend(*parts, packed_attention.borders(), layer.how)
-        _add_product(x, attended.reshape(len(x), -1), layer.out, layer.out_bias)
+        self._products.add(x, attended.reshape(len(x), -1), layer.out, layer.out_bias)
         kernels.rms_norm(x, layer.between, self._eps, normed)
-        wide = _product(normed, layer.gate_up, layer.gate_up_bias, self._room("wide", x, len(layer.gate_up)))
-        _add_product(x, kernels.swiglu_(wide), layer.down, layer.down_bias)
+        room = self._room("wide", x, len(layer.gate_up))
+        wide = self._products.product(normed, layer.gate_up, layer.gate_up_bias, room)
+        self._products.add(x, kernels.swiglu_(wide), layer.down, layer.down_bias)
 
     def _room(self, name: str, like: torch.Tensor, width: int) -> torch.Tensor:
         import torch
@@ -112,23 +114,32 @@ class DenseNetwork:
         return have[: len(like)]
 
 
-def dense_network(network: Any, context: int, kernels: Any) -> DenseNetwork | None:
+class Products:
+    """What the layers multiply with: here their weights as they are."""
+
+    def joined(self, linears: list[Any]) -> tuple[Any, torch.Tensor | None]:
+        """The weights of several layers below each other, and their biases."""
+        if len(linears) == 1:
+            return linears[0].weight, linears[0].bias
+        return _joined(linears), joined_bias(linears)
+
+    def product(self, rows: torch.Tensor, weight: Any, bias: torch.Tensor | None, out: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        if bias is None:
+            return torch.mm(rows, weight.t(), out=out)
+        return torch.addmm(bias, rows, weight.t(), out=out)
+
+    def add(self, x: torch.Tensor, rows: torch.Tensor, weight: Any, bias: torch.Tensor | None) -> None:
+        """The product of `rows` added to `x`."""
+        x.addmm_(rows, weight.t())
+        if bias is not None:
+            x += bias
+
+
+def dense_network(network: Any, context: int, kernels: Any, products: Products | None = None) -> DenseNetwork | None:
     """The same network run by ourselves; None where its build is not the family's."""
-    return DenseNetwork(network, context, kernels) if _known(network) else None
-
-
-def _product(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    if bias is None:
-        return torch.mm(rows, weight.t(), out=out)
-    return torch.addmm(bias, rows, weight.t(), out=out)
-
-
-def _add_product(x: torch.Tensor, rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-    x.addmm_(rows, weight.t())
-    if bias is not None:
-        x += bias
+    return DenseNetwork(network, context, kernels, products or Products()) if _known(network) else None
 
 
 # --- the build of a network -------------------------------------------------------------------------------------------
@@ -180,12 +191,14 @@ def _normed(module: Any) -> bool:
     )
 
 
-def _layer(layer: Any) -> Layer:
+def _layer(layer: Any, products: Products) -> Layer:
     import torch
 
     attention, mlp = layer.self_attn, layer.mlp
-    qkv, qkv_bias = _joined([attention.q_proj, attention.k_proj, attention.v_proj])
-    gate_up, gate_up_bias = _joined([mlp.gate_proj, mlp.up_proj])
+    qkv, qkv_bias = products.joined([attention.q_proj, attention.k_proj, attention.v_proj])
+    gate_up, gate_up_bias = products.joined([mlp.gate_proj, mlp.up_proj])
+    out, out_bias = products.joined([attention.o_proj])
+    down, down_bias = products.joined([mlp.down_proj])
     norms = None
     if hasattr(attention, "q_norm"):
         norms = torch.stack([attention.q_norm.weight, attention.k_norm.weight]).float()
@@ -196,13 +209,13 @@ def _layer(layer: Any) -> Layer:
         qkv=qkv,
         qkv_bias=qkv_bias,
         norms=norms,
-        out=attention.o_proj.weight,
-        out_bias=attention.o_proj.bias,
+        out=out,
+        out_bias=out_bias,
         between=layer.post_attention_layernorm.weight,
         gate_up=gate_up,
         gate_up_bias=gate_up_bias,
-        down=mlp.down_proj.weight,
-        down_bias=mlp.down_proj.bias,
+        down=down,
+        down_bias=down_bias,
         how=(float(attention.scaling), int(window or 0), 0.0),
     )
 
@@ -211,19 +224,24 @@ def _rows(linear: Any) -> int:
     return int(linear.weight.shape[0])
 
 
-def _joined(linears: list[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
+def joined_bias(linears: list[Any]) -> torch.Tensor | None:
+    import torch
+
+    biases = [linear.bias for linear in linears]
+    if all(b is None for b in biases):
+        return None
+    zeros = [linear.weight.new_zeros(_rows(linear)) for linear in linears]
+    return torch.cat([z if b is None else b.detach() for z, b in zip(zeros, biases, strict=True)])
+
+
+def _joined(linears: list[Any]) -> torch.Tensor:
     """One matrix of several; the layers now look at their parts of it, so that no weight lies in memory twice."""
     import torch
 
     whole = torch.cat([linear.weight.detach() for linear in linears])
-    biases = [linear.bias for linear in linears]
-    bias = None
-    if any(b is not None for b in biases):
-        zeros = [whole.new_zeros(_rows(linear)) for linear in linears]
-        bias = torch.cat([z if b is None else b.detach() for z, b in zip(zeros, biases, strict=True)])
     start = 0
     for linear in linears:
         stop = start + _rows(linear)
         linear.weight = torch.nn.Parameter(whole[start:stop], requires_grad=False)
         start = stop
-    return whole, bias
+    return whole

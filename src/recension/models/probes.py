@@ -23,6 +23,8 @@ Sequences = Sequence[NDArray[np.int32]]
 EXACT = (5e-4, 8e-3)  # float32: mean and largest difference, in nats
 AS_FAR, ROOM = 1.5, 0.005  # narrow formats: times the model's own mean error, and a little
 ROW_AS_FAR = 3.0  # of one row, which is a mean over fewer numbers
+COARSER = 16.0  # float8 has four significant bits, bfloat16 eight
+FREE = 2.0  # times what that explains
 UNPROVEN = (0.05, 0.6)  # where the model cannot be run in float32
 
 
@@ -61,6 +63,13 @@ class Probes:
         # A fault may be in a few rows only: those at the border of two sequences, say.
         worst = errors - ROW_AS_FAR * self._own.clamp(min=own)
         return mean <= AS_FAR * own + ROOM and bool(worst.max() <= ROW_AS_FAR * ROOM)
+
+    def pass_narrow(self, name: str, rows: torch.Tensor) -> bool:
+        """Whether these are about as good as the model's, but for numbers that are sixteen times as coarse."""
+        truth = self.said if self._truth is None else self._truth
+        self.errors[name] = mean = float(_by_row(table(rows), truth).mean())
+        own = UNPROVEN[0] if self._own is None else float(self._own.mean())
+        return mean <= FREE * COARSER * own
 
 
 def table(rows: torch.Tensor) -> torch.Tensor:

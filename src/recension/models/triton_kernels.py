@@ -67,6 +67,17 @@ def _swiglu(x, stride, size, BLOCK: tl.constexpr):
 
 
 @triton.jit
+def _narrow(x, out, scales, x_stride, out_stride, size, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    at = tl.arange(0, BLOCK)
+    inside = at < size
+    values = tl.load(x + row * x_stride + at, mask=inside, other=0.0).to(tl.float32)
+    scale = tl.maximum(tl.max(tl.abs(values), axis=0), 1e-12) / 448.0
+    tl.store(scales + row, scale)
+    tl.store(out + row * out_stride + at, (values / scale).to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
 def _capped(logits, scale, softcap, CAPPED: tl.constexpr):
     logits = logits * scale
     if CAPPED:
@@ -170,6 +181,13 @@ def swiglu_(x: torch.Tensor) -> torch.Tensor:
     size = x.shape[1] // 2
     _swiglu[(x.shape[0], triton.cdiv(size, BLOCK))](x, x.stride(0), size, BLOCK=BLOCK, num_warps=4)
     return x[:, :size]
+
+
+def narrow(x: torch.Tensor, out: torch.Tensor, scales: torch.Tensor) -> None:
+    count, size = x.shape
+    block = triton.next_power_of_2(size)
+    warps = min(max(block // 512, 1), 16)
+    _narrow[(count,)](x, out, scales, x.stride(0), out.stride(0), size, BLOCK=block, num_warps=warps)
 
 
 def sum_up(

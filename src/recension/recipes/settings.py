@@ -96,8 +96,8 @@ class PriorSettings:
 
     device: str = setting("auto", "Where an hf: model runs.", ("auto", "cpu", "cuda"), group="Model")
     dtype: str = setting(
-        "auto", "Its number format; auto: float32 on a CPU, bfloat16 on a GPU.",
-        ("auto", "float32", "bfloat16", "float16"), group="Model",
+        "auto", "Its number format; auto: float32 on a CPU, bfloat16 on a GPU. float8: on a GPU, faster and coarser.",
+        ("auto", "float32", "bfloat16", "float16", "float8"), group="Model",
     )  # fmt: skip
     runtime: str = setting(
         "auto", "What runs an hf: model; auto: openvino for small local Llamas on a CPU, else torch.",
