@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "audit": "recension.recipes.audit.audit",
+    "AuditSpec": "recension.recipes.audit.spec",
+    "AuditEffort": "recension.recipes.audit.spec",
+    "AuditReport": "recension.report.audit",
     "edit": "recension.recipes.edit",
     "plan_edit": "recension.recipes.edit",
     "EditSpec": "recension.recipes.edit",
@@ -58,6 +62,9 @@ _HOMES = {
 
 __all__ = [
     "Ask",
+    "AuditEffort",
+    "AuditReport",
+    "AuditSpec",
     "ContinueSpec",
     "Document",
     "Dropped",
@@ -89,6 +96,7 @@ __all__ = [
     "Verification",
     "ViewSpec",
     "__version__",
+    "audit",
     "edit",
     "evaluate_loss_pattern",
     "evaluate_ppl",
@@ -109,6 +117,8 @@ if TYPE_CHECKING:
     from recension.errors import RecensionError
     from recension.models.load import PriorOptions, load_prior
     from recension.ports import Ask, Prior, TokenScores
+    from recension.recipes.audit.audit import audit
+    from recension.recipes.audit.spec import AuditEffort, AuditSpec
     from recension.recipes.edit import EditSpec, edit, plan_edit
     from recension.recipes.evaluate.loss_pattern import evaluate_loss_pattern
     from recension.recipes.evaluate.perplexity import evaluate_ppl
@@ -121,6 +131,7 @@ if TYPE_CHECKING:
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
     from recension.recipes.view import ViewSpec, view
     from recension.report import EditReport, LossPatternReport, PerplexityReport, TrainReport
+    from recension.report.audit import AuditReport
     from recension.report.tasks import TasksReport
     from recension.run.verify import Verification, verify
 

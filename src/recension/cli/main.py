@@ -15,6 +15,7 @@ from recension.errors import RecensionError
 
 # name: (module, what it does in one line)
 COMMANDS: dict[str, tuple[str, str]] = {
+    "audit": ("recension.cli.audit", "Has a corpus contracted? One verdict against human text, with intervals."),
     "edit": ("recension.cli.edit", "Resample the tokens that a prior is sure of (ToEdit)."),
     "evaluate": ("recension.cli.evaluate", "Measure models: perplexity by domain, tasks, loss patterns."),
     "revert": ("recension.cli.inspect", "Restore the original text of an edited corpus, byte for byte."),
