@@ -1,8 +1,8 @@
 """How fast an audit reads, and what its statistics cost beside that.
 
 Reading: JSON lines to a counted state (words and n-grams hashed, buckets, sketch of long runs, MinHash, sample), by one
-process; beside it what people write in Python for distinct-n, and scikit-learn's HashingVectorizer where it is installed. Times are
-processor seconds, medians of the rounds; all sides in turn. The fixed cost is that of a whole audit of two halves, by pass.
+process; beside it what people write in Python for distinct-n, and scikit-learn's HashingVectorizer where it is installed. Times
+are processor seconds, medians of the rounds; all sides in turn. The fixed cost is that of a whole audit of two halves, by pass.
 
 python benchmarks/audit.py [--text FILE] [--rounds 3]
 """

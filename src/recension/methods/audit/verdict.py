@@ -204,7 +204,8 @@ def _listed(families: Sequence[Family]) -> str:
 
 
 def _said(family: Family) -> str:
-    span = f"{family.value:.2f} generations (95% from {family.low:.2f} to {family.high:.2f})"
+    value, low, high = (round(figure, 2) + 0.0 for figure in (family.value, family.low, family.high))  # no minus zero
+    span = f"{value:.2f} generations (95% from {low:.2f} to {high:.2f})"
     margin = f"the margin of {family.margin:.2f}"
     ends = {
         "narrower": f"above {margin}, p = {family.p:.3g}",
