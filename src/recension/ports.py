@@ -28,6 +28,9 @@ class Ask:
     A position is flagged where the probability of its token is at least `above` or at most `below` (probabilities in
     [0, 1], None for neither). Only there the head fetches rivals: the `k` most probable tokens, or, where `mass` is
     set and the first `k` hold less than that, as many as hold it, up to `cap`.
+
+    The log-probabilities of all tokens are wanted of every `every`-th text of a call, the first included. Of the others a
+    prior may leave out those of tokens that are not flagged, where it can tell for less that they are not.
     """
 
     above: float | None = None
@@ -35,6 +38,7 @@ class Ask:
     k: int = 8
     mass: float | None = None
     cap: int = 256
+    every: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +50,8 @@ class TokenScores:
     `logprobs` is natural, and NaN for a token that has nothing before it (models without a beginning-of-text token).
     `rivals` are the most probable tokens in falling order, the original among them where it belongs there,
     padded with -1 (log-probability -inf); `rival_mass` is the probability that they hold together.
-    Special tokens are neither in `ids`, nor flagged, nor among the rivals.
+    Special tokens are neither in `ids`, nor flagged, nor among the rivals. Where not `complete`, log-probabilities of
+    tokens that are not flagged are left out (NaN), as `Ask.every` allows.
     """
 
     ids: NDArray[np.int32]
@@ -56,6 +61,7 @@ class TokenScores:
     rivals: NDArray[np.int32]
     rival_logprobs: NDArray[np.float32]
     rival_mass: NDArray[np.float32]
+    complete: bool = True
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""What every engine promises; today there is the local one, in one process and in several."""
+"""What every engine promises: the local one, in one process and in several, and threads."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from recension.engines.local import LocalEngine
+from recension.engines.threads import ThreadEngine, stop_here
 from recension.errors import OutputError, WorkerError
 from recension.ports import Engine
 
-ENGINES = [LocalEngine(1), LocalEngine(2)]
+ENGINES = [LocalEngine(1), LocalEngine(2), ThreadEngine(2)]
 
 
 @dataclass(frozen=True)
@@ -113,3 +114,22 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def test_a_thread_that_looks_is_stopped():
+    rounds: list[int] = []
+
+    def task(item: int) -> int:
+        if item == 1:
+            raise OutputError("no room")
+        while True:  # ends only because the engine says so
+            stop_here()
+            rounds.append(item)
+            time.sleep(0.01)
+
+    with pytest.raises(OutputError):
+        list(ThreadEngine(2).map(task, range(2)))
+    seen = len(rounds)
+    time.sleep(0.05)
+    assert len(rounds) == seen
+    stop_here()  # outside an engine it does nothing

@@ -41,5 +41,9 @@ PRIORS: dict[str, Callable[[Path], Prior]] = {
     "fake:sure": lambda _: fake_prior("sure"),
     "fake:headless": lambda _: fake_prior("headless"),
     "ngram": ngram,
-    **{f"hf:{family}": transformers_prior(family) for family in ("llama-metaspace", "gpt2", "qwen", "bloom")},
+    **{
+        f"hf:{family}": transformers_prior(family)
+        for family in ("llama-metaspace", "llama-bytes", "gpt2", "qwen", "bloom")
+    },
+    "embedded": lambda _: load_prior("embedded"),
 }

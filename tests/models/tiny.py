@@ -115,6 +115,15 @@ def llama_metaspace(folder: Path) -> Path:
     return _save(folder, tokenizer, config, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})
 
 
+def llama_bytes(folder: Path) -> Path:
+    """Of the plain kind, with shared key-value heads: what is run through compiled graphs on a CPU."""
+    from transformers import LlamaConfig
+
+    tokenizer = byte_level(["<|endoftext|>"])
+    config = LlamaConfig(**_sizes(tokenizer, num_key_value_heads=2))
+    return _save(folder, tokenizer, config, {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"})
+
+
 def gpt2(folder: Path) -> Path:
     from transformers import GPT2Config
 
@@ -190,6 +199,7 @@ def mamba(folder: Path) -> Path:
 
 FAMILIES: dict[str, Callable[[Path], Path]] = {
     "llama-metaspace": llama_metaspace,
+    "llama-bytes": llama_bytes,
     "gpt2": gpt2,
     "qwen": qwen,
     "neox": neox,

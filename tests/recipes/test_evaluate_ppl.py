@@ -98,7 +98,7 @@ def test_without_a_bos_the_first_token_and_its_bytes_are_left_out(models, long_t
 
 
 def test_short_documents_agree_with_lm_eval_and_longer_ones_need_not(models, short_texts, long_texts, tmp_path):
-    """lm-eval cuts a text into windows that share one token; ours share half a context. One window is the same."""
+    """lm-eval cuts a text into windows that share one token; ours share a quarter of the context. One window is the same."""
     pytest.importorskip("lm_eval")
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM

@@ -22,7 +22,8 @@ class Counts:
     """`flagged` tokens are the ones the thresholds pick, `changed` those that became others.
 
     `truncated` positions wanted more candidates than a top-p may fetch. The log-probabilities are sums over `scored`
-    tokens; `logprob_after` puts the drawn tokens in the place of the old ones, with the same text before them.
+    tokens, those of the texts that were scored completely, and so is the histogram; `logprob_after` puts the drawn
+    tokens in the place of the old ones, with the same text before them.
     """
 
     tokens: int = 0

@@ -42,9 +42,9 @@ class Sampling:
     temperature: float = 1.0
     exclude_original: bool = False
 
-    def ask(self) -> Ask:
+    def ask(self, every: int = 1) -> Ask:
         mass = self.top_p if self.sampler == "top-p" else None
-        return Ask(above=self.above, below=self.below, k=self.top_k, mass=mass)
+        return Ask(above=self.above, below=self.below, k=self.top_k, mass=mass, every=every)
 
 
 class Edit(NamedTuple):
@@ -213,7 +213,7 @@ def edit_text(
     counts = replace(
         counts,
         truncated=int((proposal.truncated & can).sum()),
-        logprob_after=counts.logprob_before + float(gained.sum()),
+        logprob_after=counts.logprob_before + (float(gained.sum()) if scores.complete else 0.0),
     )
     new_text, new_fields = splice(text, fields, edits)
     return Edited(new_text, new_fields, tuple(edits), counts)
@@ -251,7 +251,7 @@ def _edit_at(
 def _count(
     scores: TokenScores, where: Standing, can: NDArray[np.bool_], changed: NDArray[np.int32], length: int
 ) -> Counts:
-    logprobs = scores.logprobs[where.own].astype(np.float64)
+    logprobs = scores.logprobs[where.own & scores.complete].astype(np.float64)
     logprobs = logprobs[~np.isnan(logprobs)]
     bins = np.minimum((np.exp(logprobs) * PROBABILITY_BINS).astype(np.int64), PROBABILITY_BINS - 1)
     place = scores.spans[changed, 0].astype(np.float64) / max(length, 1)

@@ -38,7 +38,7 @@ class Body:
             ids = torch.as_tensor(np.concatenate(sequences).astype(np.int64), device=self.device)
             places = torch.as_tensor(np.concatenate([np.arange(n) for n in lengths]), device=self.device)
             with packed(lengths, self.device):
-                return self._run(ids[None], position_ids=places[None])[0]
+                return self.pack(ids, places)
         found: list[torch.Tensor] = [torch.empty(0)] * len(sequences)
         order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
         for _, equal in groupby(order, key=lambda i: len(sequences[i])):
@@ -47,6 +47,10 @@ class Body:
             for i, rows in zip(members, self._run(ids), strict=True):
                 found[i] = rows
         return torch.cat(found)
+
+    def pack(self, ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """The rows of a pack that is on the device already, within its borders; `packed` layout only."""
+        return self._run(ids[None].long(), position_ids=places[None].long())[0]
 
     def _run(self, ids: torch.Tensor, **more: torch.Tensor) -> torch.Tensor:
         answer = self.network(input_ids=ids, use_cache=False, **more)

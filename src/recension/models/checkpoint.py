@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -11,9 +11,13 @@ from recension.document import JSON
 from recension.errors import MissingExtraError, ModelError
 from recension.models import hub, onednn, packed_attention
 from recension.models.bodies import Body, Layout
+from recension.models.cuda_head import TwoPhaseHead
+from recension.models.dense import dense_network, kernels_for
 from recension.models.heads import Head, Scorer
+from recension.models.lane import Lane
 from recension.models.options import PriorOptions
-from recension.models.surfaces import Surfaces, surfaces_of
+from recension.models.surfaces import Surfaces, as_text, surfaces_of
+from recension.models.windows import OVERLAP
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 LONGEST_CONTEXT = 4096
 CPU_BATCH = 2048
 CUDA_BATCH = 16384
+NARROW = 4096  # below this width a GPU takes twice the batch, or its kernels are too short
 Matmul = Literal["onednn", "native"]
 
 
@@ -32,6 +37,7 @@ class Checkpoint:
     surfaces: Surfaces
     body: Body
     scorer: Scorer
+    lane: Lane | None  # on a GPU, where sequences can be packed
     bos: int | None
     context: int
     batch_tokens: int
@@ -42,7 +48,7 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
     """Everything that a prior needs of the model `NAME_OR_PATH[@REVISION]`."""
     try:
         import torch
-        import transformers
+        import transformers  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("hf", f"prior hf:{name}") from error
     if options.threads < 1:
@@ -52,39 +58,83 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
     device, dtype = device_of(options.device), dtype_of(options.dtype, options.device)
     with hub.quiet():
         hub.check_there(place, revision)
-        tokenizer, surfaces, begins = _load_tokenizer(place, revision)
-        bos = begins if options.bos else None
+        tokens = _tokens_of(hub.load_fast(place, revision))
         model = hub.load_model(place, revision, dtype).to(device).eval()
-        context = context_of(model.config, options.context)
+        named = _Named(f"hf:{name}", hub.identity(place, revision, model.config))
         matmul: Matmul = "onednn" if onednn.usable(device, dtype) else "native"
-        taken = _take_apart(model, device, f"hf:{name}", matmul)
+        taken = _take_apart(model, device, named.name, matmul, context_of(model.config, options.context))
         if taken is None:
             matmul = "native"
-            taken = _take_apart(hub.load_model(place, revision, dtype).eval(), device, f"hf:{name}", matmul)
+            model = hub.load_model(place, revision, dtype).eval()
+            taken = _take_apart(model, device, named.name, matmul, context_of(model.config, options.context))
+    return _checkpoint(model, taken, tokens, named, options, matmul)
+
+
+def own_checkpoint(model: Any, tokenizer: Any, options: PriorOptions, name: str = "a model in memory") -> Checkpoint:
+    """The same of a causal model of transformers that is in memory already, on its device, with its fast tokenizer."""
+    device = next(model.parameters()).device
+    taken = _take_apart(model.eval(), device, name, "native", context_of(model.config, options.context))
+    return _checkpoint(model, taken, _tokens_of(tokenizer), _Named(name, {"name": name}), options, "native")
+
+
+class _Named(NamedTuple):
+    """A model in messages and in keys."""
+
+    name: str
+    identity: dict[str, JSON]
+
+
+class _Tokens(NamedTuple):
+    tokenizer: Any
+    surfaces: Surfaces
+    bos: int | None
+
+
+def _checkpoint(
+    model: Any, taken: tuple[Body, Head] | None, tokens: _Tokens, named: _Named, options: PriorOptions, matmul: Matmul
+) -> Checkpoint:
+    import torch
+    import transformers
+
     if taken is None:
-        raise ModelError(f"hf:{name}: its parts do not give what the whole model gives")
+        raise ModelError(f"{named.name}: its parts do not give what the whole model gives")
     body, head = taken
+    device = body.device
+    surfaces, bos = tokens.surfaces, tokens.bos if options.bos else None
     known = len(surfaces.characters)
     banned = sorted({i for i in surfaces.special if i < head.vocabulary} | set(range(known, head.vocabulary)))
-    budget = options.batch_tokens or (CUDA_BATCH if device.type == "cuda" else CPU_BATCH)
+    scorer = Scorer(head, torch.tensor(banned, dtype=torch.int64, device=device))
+    lane = lane_for(body, scorer) if device.type == "cuda" else None
+    width = int(getattr(model.config.get_text_config(), "hidden_size", NARROW))
+    cuda_batch = CUDA_BATCH if width >= NARROW else 2 * CUDA_BATCH
+    budget = options.batch_tokens or (cuda_batch if device.type == "cuda" else CPU_BATCH)
+    context = context_of(model.config, options.context)
     spec: dict[str, JSON] = {
         "kind": "hf",
-        **hub.identity(place, revision, model.config),
+        **named.identity,
         "architecture": type(model).__name__,
         "device": device.type,
         "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
         "layout": body.layout,
         "matmul": matmul,
+        **({} if lane is None else {"kernels": lane.kernels}),
         "bos": bos,
         "context": context,
+        "overlap": OVERLAP,
         "batch_tokens": budget,
         "threads": options.threads,
         "torch": str(torch.__version__),
         "transformers": str(transformers.__version__),
     }
-    scorer = Scorer(head, torch.tensor(banned, dtype=torch.int64, device=device))
-    return Checkpoint(tokenizer, surfaces, body, scorer, bos, context, budget, spec)
+    return Checkpoint(tokens.tokenizer, surfaces, body, scorer, lane, bos, context, budget, spec)
+
+
+def lane_for(body: Body, scorer: Scorer) -> Lane | None:
+    """The pipelined way for a body that packs and a head that is a plain product."""
+    if body.layout != "packed" or scorer.head.weight is None:
+        return None
+    return Lane(body, TwoPhaseHead(scorer.head, scorer.banned, kernels_for(body.device)))
 
 
 def device_of(name: str) -> torch.device:
@@ -112,17 +162,13 @@ def dtype_of(name: str, device: str) -> torch.dtype:
     return known[name]
 
 
-def _load_tokenizer(place: str, revision: str | None) -> tuple[Any, Surfaces, int | None]:
+def _tokens_of(loaded: Any) -> _Tokens:
+    """From the fast tokenizer as transformers wraps it."""
     from tokenizers import Tokenizer
 
-    loaded = hub.load_fast(place, revision)
     # A copy, so that nothing set here is seen by others who use the same tokenizer.
-    tokenizer = Tokenizer.from_str(loaded.backend_tokenizer.to_str())
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    # "</s>" in a document is four characters, not the end of it.
-    tokenizer.encode_special_tokens = True
-    return tokenizer, surfaces_of(tokenizer, loaded.all_special_ids), loaded.bos_token_id
+    tokenizer = as_text(Tokenizer.from_str(loaded.backend_tokenizer.to_str()))
+    return _Tokens(tokenizer, surfaces_of(tokenizer, loaded.all_special_ids), loaded.bos_token_id)
 
 
 def context_of(config: Any, wanted: int | None) -> int:
@@ -137,7 +183,7 @@ def context_of(config: Any, wanted: int | None) -> int:
 # --- taking a model apart -------------------------------------------------------------------------------------------
 
 
-def _take_apart(model: Any, device: torch.device, name: str, matmul: Matmul) -> tuple[Body, Head] | None:
+def _take_apart(model: Any, device: torch.device, name: str, matmul: Matmul, context: int) -> tuple[Body, Head] | None:
     """The fastest layout and the plainest head that give what the whole model gives; None if oneDNN's do not."""
     import torch
 
@@ -155,6 +201,8 @@ def _take_apart(model: Any, device: torch.device, name: str, matmul: Matmul) -> 
         layout: Layout = "packed" if _packs(model, network, head, probes, truth, tolerance) else "equal-lengths"
         body = Body(network, layout, False, device)
         if matmul == "native":
+            if device.type == "cuda" and layout == "packed":
+                body = _by_ourselves(body, head, context, probes, truth, tolerance)
             return body, head
         head = head.through_onednn()
         try:
@@ -163,6 +211,18 @@ def _take_apart(model: Any, device: torch.device, name: str, matmul: Matmul) -> 
         except (AttributeError, RuntimeError, TypeError):
             pass  # a layer whose weight is used without the layer
     return None
+
+
+def _by_ourselves(
+    body: Body, head: Head, context: int, probes: list[Any], truth: torch.Tensor, tolerance: float
+) -> Body:  # fmt: skip
+    """The body with a network that we run, where its build is known and the result the same."""
+    network = dense_network(body.network, context, kernels_for(body.device))
+    if network is None:
+        return body
+    ours = replace(body, network=network)
+    # Half the roundings are not there, so it may differ from the network by more than that from itself.
+    return body if _differs(ours, head, probes, truth, 2 * tolerance) else ours
 
 
 def _differs(body: Body, head: Head, probes: list[Any], truth: torch.Tensor, tolerance: float) -> bool:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recension.models import onednn
+from recension.models.rows import Rows, widen
 from recension.ports import Ask
 
 if TYPE_CHECKING:
     import torch
-
-Scalar = TypeVar("Scalar", np.int32, np.float32)
 
 # Rows times vocabulary of one chunk. On a CPU a chunk should stay in the shared cache between its steps.
 CPU_CHUNK = 6 << 20
@@ -57,15 +56,6 @@ class Head:
         if self.softcap:
             found = found.div_(self.softcap).tanh_().mul_(self.softcap)
         return found
-
-
-class Rows(NamedTuple):
-    """Scores of rows: a log-probability each, and rivals where flagged (F, K), padded with -1."""
-
-    logprobs: NDArray[np.float32]
-    flagged: NDArray[np.int64]
-    rivals: NDArray[np.int32]
-    rival_logprobs: NDArray[np.float32]
 
 
 class Scorer:
@@ -168,11 +158,3 @@ def _best(table: torch.Tensor, k: int) -> tuple[NDArray[np.float32], NDArray[np.
     ids = found.indices.to(torch.int32).cpu().numpy()
     ids[np.isneginf(best)] = -1
     return best, ids
-
-
-def widen(array: NDArray[Scalar], width: int, fill: float) -> NDArray[Scalar]:
-    """The array with columns of `fill` added up to `width`."""
-    if array.shape[1] >= width:
-        return array
-    padding = np.full((array.shape[0], width - array.shape[1]), fill, dtype=array.dtype)
-    return np.concatenate([array, padding], axis=1)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class PriorOptions:
     """Settings shared by all priors; each takes what concerns it. `None` and "auto" leave the choice to the adapter.
 
-    `device` is auto, cpu, cuda, cuda:1, ...; `dtype` auto, float32, bfloat16 or float16; `threads` are per process;
+    `runtime` is auto, torch or openvino (hf: models); `device` is auto, cpu, cuda, cuda:1, ...; `dtype` auto,
+    float32, bfloat16 or float16; `threads` are per process;
     `batch_tokens` is the size of one forward pass; `context` shortens the stretch that the model reads at once. Without
     `bos` a model of transformers reads no beginning-of-text token, and the first token of a text gets no score.
     """
@@ -20,3 +21,4 @@ class PriorOptions:
     batch_tokens: int | None = None
     context: int | None = None
     bos: bool = True
+    runtime: str = "auto"

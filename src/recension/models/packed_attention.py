@@ -6,12 +6,13 @@ sequence gets its own call, so no pair of tokens is computed that does not count
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,11 +38,16 @@ def packed(lengths: Sequence[int], device: torch.device) -> Iterator[None]:
     """Within this context the row holds sequences of these lengths."""
     import torch
 
-    cumulative = [0]
-    for length in lengths:
-        cumulative.append(cumulative[-1] + length)
-    tensor = torch.tensor(cumulative, dtype=torch.int32, device=device)
-    token = _BORDERS.set(Borders(tuple(cumulative), tensor, max(lengths)))
+    cumulative = list(accumulate(lengths, initial=0))
+    with within(cumulative, torch.tensor(cumulative, dtype=torch.int32, device=device)):
+        yield
+
+
+@contextmanager
+def within(cumulative: Sequence[int], tensor: torch.Tensor) -> Iterator[None]:
+    """The same for borders that are on the device already."""
+    longest = max(b - a for a, b in pairwise(cumulative))
+    token = _BORDERS.set(Borders(tuple(cumulative), tensor, longest))
     try:
         yield
     finally:
@@ -55,6 +61,11 @@ def register() -> None:
     AttentionInterface.register(NAME, packed_attention)
 
 
+def borders() -> Borders:
+    """Those of the context that we are in."""
+    return _BORDERS.get()
+
+
 def packed_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -64,27 +75,32 @@ def packed_attention(
     **extra: Any,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention from (1, heads, tokens, size) to (1, tokens, heads, size), as transformers asks for it."""
-    import torch
-
-    borders = _BORDERS.get()
     scale = extra.get("scaling")
     if scale is None:
         scale = query.shape[-1] ** -0.5
-    window = extra.get("sliding_window") or 0
-    softcap = extra.get("softcap") or 0.0
+    how = (scale, extra.get("sliding_window") or 0, extra.get("softcap") or 0.0)
+    query, key, value = (t[0].transpose(0, 1) for t in (query, key, value))
+    return attend(query, key, value, _BORDERS.get(), how)[None], None
+
+
+def attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, within: Borders, how: tuple[float, int, float]
+) -> torch.Tensor:
+    """Causal attention on (tokens, heads, size); `how` is scale, sliding window (0: none) and soft cap (0: none)."""
+    import torch
+
     if query.device.type == "cuda" and query.dtype in (torch.float16, torch.bfloat16):
-        out = _one_kernel(query, key, value, borders, (scale, window, softcap))
+        out = _one_kernel(query, key, value, within, how)
         if out is not None:
-            return out, None
+            return out
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    tokens, heads = query.shape[2], query.shape[1]
-    out = torch.empty((1, tokens, heads, value.shape[-1]), dtype=query.dtype, device=query.device)
-    for start, stop in zip(borders.cumulative, borders.cumulative[1:], strict=False):
-        part = (query[:, :, start:stop], key[:, :, start:stop], value[:, :, start:stop])
-        out[:, start:stop] = _one_sequence(*part, (scale, window, softcap)).transpose(1, 2)
-    return out, None
+    out = query.new_empty((*query.shape[:2], value.shape[-1]))
+    for start, stop in zip(within.cumulative, within.cumulative[1:], strict=False):
+        q, k, v = (t[start:stop].transpose(0, 1)[None] for t in (query, key, value))
+        out[start:stop] = _one_sequence(q, k, v, how)[0].transpose(0, 1)
+    return out
 
 
 def _one_sequence(
@@ -109,26 +125,33 @@ def _one_sequence(
 
 
 def _one_kernel(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, borders: Borders, how: tuple[float, int, float]
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, within: Borders, how: tuple[float, int, float]
 ) -> torch.Tensor | None:
-    """flash-attn where it is installed, else torch's own kernel for packed sequences, else None."""
+    """flash-attn where it is installed, else torch's own copy of it, else None."""
+    import torch
+
     scale, window, softcap = how
-    q, k, v = (t[0].transpose(0, 1).contiguous() for t in (query, key, value))
-    cut = (borders.tensor, borders.tensor, borders.longest, borders.longest)
+    size = query.shape[-1]
+    cut = (within.tensor, within.tensor, within.longest, within.longest)
     behind = window - 1 if window else -1
-    if find_spec("flash_attn") is not None:
+    if _flash_attn_there():
         from flash_attn import flash_attn_varlen_func  # type: ignore[import-not-found,unused-ignore]
 
         settings = {"causal": True, "softmax_scale": scale, "window_size": (behind, 0 if window else -1)}
-        out: torch.Tensor = flash_attn_varlen_func(q, k, v, *cut, softcap=softcap, **settings)
-        return out[None]
-    if softcap or find_spec("torch.nn.attention.varlen") is None or value.shape[-1] != query.shape[-1]:
+        out: torch.Tensor = flash_attn_varlen_func(query, key, value, *cut, softcap=softcap, **settings)
+        return out
+    # The operation below torch.nn.attention.varlen: it takes fewer key heads than query heads in every version, which
+    # that function may refuse, and costs less on the way to the chip.
+    operation: Any = getattr(torch.ops.aten, "_flash_attention_forward", None)
+    if operation is None or softcap or size % 8 or size > 256 or value.shape[-1] != size:
         return None
-    from torch.nn.attention import varlen
+    windows = {"window_size_left": behind, "window_size_right": 0} if window else {}
+    # Causal where there is no window: with one, the window to the right says it.
+    found = operation(query, key, value, *cut, 0.0, not window, False, scale=scale, **windows)
+    attended: torch.Tensor = found[0]
+    return attended
 
-    kernel: Any = varlen.varlen_attn
-    if not {"window_size", "enable_gqa"} <= set(inspect.signature(kernel).parameters):
-        return None
-    grouped = query.shape[1] != key.shape[1]
-    found: torch.Tensor = kernel(q, k, v, *cut, scale=scale, window_size=(behind, 0), enable_gqa=grouped)
-    return found[None]
+
+@cache
+def _flash_attn_there() -> bool:
+    return find_spec("flash_attn") is not None

@@ -73,6 +73,14 @@ def surfaces_of(tokenizer: Any, special_ids: Collection[int] = ()) -> Surfaces:
     return Surfaces(scheme, tuple(characters), tuple(pieces) if scheme == "byte-level" else None, special)
 
 
+def as_text(tokenizer: Any) -> Any:
+    """A tokenizer set so that it takes a document as what it is: whole, and "</s>" in it as four characters."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
 def token_spans(
     text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], surfaces: Surfaces
 ) -> NDArray[np.int32]:

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recension.document import JSON
 from recension.errors import ModelError
 from recension.models.checkpoint import Checkpoint, load_checkpoint
-from recension.models.heads import Rows, widen
+from recension.models.lane import Pack
 from recension.models.options import PriorOptions
-from recension.models.surfaces import Encoded, Surfaces, encode
+from recension.models.rows import Rows, joined, split
+from recension.models.surfaces import Encoded, encode
 from recension.models.windows import Window, packs, windows
 from recension.ports import Ask, TokenScores
 
@@ -54,19 +54,21 @@ class TransformersPrior:
         bos = int(parts.bos is not None)
         lengths = [piece.window.stop - piece.window.start + bos for piece in pieces]
         scored: list[Rows | None] = [None] * len(pieces)
-        for pack in packs(lengths, parts.batch_tokens, mixed=parts.body.layout == "packed"):
-            members = [pieces[i] for i in pack]
-            for i, rows in zip(pack, self._score_pack(members, encoded, ask), strict=True):
-                scored[i] = rows
+        plan = packs(lengths, parts.batch_tokens, mixed=parts.body.layout == "packed")
+        batches = (self._pack([pieces[i] for i in members], encoded) for members in plan)
+        lane = parts.lane
+        answers = (self._score_pack(b, ask) for b in batches) if lane is None else lane.score(batches, ask)
+        for members, rows in zip(plan, answers, strict=True):
+            counts = [pieces[i].window.stop - pieces[i].window.first for i in members]
+            for i, part in zip(members, split(rows, counts), strict=True):
+                scored[i] = part
         found: list[list[tuple[Window, Rows]]] = [[] for _ in texts]
-        for piece, part in zip(pieces, scored, strict=True):
-            if part is not None:
-                found[piece.text].append((piece.window, part))
-        return [_joined(text, windowed, parts.surfaces, ask.k) for text, windowed in zip(encoded, found, strict=True)]
+        for piece, rows_of_piece in zip(pieces, scored, strict=True):
+            if rows_of_piece is not None:
+                found[piece.text].append((piece.window, rows_of_piece))
+        return [joined(text, windowed, parts.surfaces, ask.k) for text, windowed in zip(encoded, found, strict=True)]
 
-    def _score_pack(self, pieces: Sequence[_Piece], encoded: Sequence[Encoded], ask: Ask) -> list[Rows]:
-        import torch
-
+    def _pack(self, pieces: Sequence[_Piece], encoded: Sequence[Encoded]) -> Pack:
         parts = self._parts
         lead = [] if parts.bos is None else [parts.bos]
         sequences = [
@@ -82,14 +84,18 @@ class TransformersPrior:
             targets.append(sequence[first:])
             begin += len(sequence)
         wanted = np.concatenate(targets)
-        allowed = np.isin(wanted, list(parts.surfaces.special), invert=True)
+        return Pack(sequences, np.concatenate(places), wanted, ~np.isin(wanted, list(parts.surfaces.special)))
+
+    def _score_pack(self, pack: Pack, ask: Ask) -> Rows:
+        import torch
+
+        parts = self._parts
         device = parts.body.device
         with torch.inference_mode():
-            hidden = parts.body.rows(sequences)
-            taken = hidden.index_select(0, torch.as_tensor(np.concatenate(places), device=device))
-            aims = torch.as_tensor(wanted.astype(np.int64), device=device)
-            rows = parts.scorer.score(taken, aims, torch.as_tensor(allowed, device=device), ask)
-        return _split(rows, [len(t) for t in targets])
+            hidden = parts.body.rows(pack.sequences)
+            taken = hidden.index_select(0, torch.as_tensor(pack.places, device=device))
+            aims = torch.as_tensor(pack.targets.astype(np.int64), device=device)
+            return parts.scorer.score(taken, aims, torch.as_tensor(pack.allowed, device=device), ask)
 
 
 def load_transformers(name: str, options: PriorOptions) -> TransformersPrior:
@@ -97,43 +103,6 @@ def load_transformers(name: str, options: PriorOptions) -> TransformersPrior:
     prior = TransformersPrior(load_checkpoint(name, options))
     _preflight(prior, name)
     return prior
-
-
-def _split(rows: Rows, counts: Sequence[int]) -> list[Rows]:
-    cuts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-    at = np.searchsorted(rows.flagged, cuts)
-    return [
-        Rows(rows.logprobs[a:b], rows.flagged[i:j] - a, rows.rivals[i:j], rows.rival_logprobs[i:j])
-        for a, b, i, j in zip(cuts, cuts[1:], at, at[1:], strict=False)
-    ]
-
-
-def _joined(text: Encoded, windowed: Sequence[tuple[Window, Rows]], surfaces: Surfaces, k: int) -> TokenScores:
-    logprobs = np.full(len(text.ids), np.nan, dtype=np.float32)
-    width = max([k, *(rows.rivals.shape[1] for _, rows in windowed)])
-    flagged: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
-    rivals: list[NDArray[np.int32]] = [np.zeros((0, width), dtype=np.int32)]
-    chances: list[NDArray[np.float32]] = [np.zeros((0, width), dtype=np.float32)]
-    for window, rows in windowed:
-        logprobs[window.first : window.stop] = rows.logprobs
-        flagged.append(rows.flagged + window.first)
-        rivals.append(widen(rows.rivals, width, -1))
-        chances.append(widen(rows.rival_logprobs, width, -np.inf))
-    marked, ids, best = np.concatenate(flagged), np.concatenate(rivals), np.concatenate(chances)
-    mass = np.exp(best.astype(np.float64)).sum(axis=1)
-    kept = np.isin(text.ids, list(surfaces.special), invert=True)
-    if not kept.all():
-        # A special token in a text is its "unknown": the model reads it, nobody edits it.
-        marked = (np.cumsum(kept) - 1)[marked]
-    return TokenScores(
-        ids=text.ids[kept],
-        spans=text.spans[kept],
-        logprobs=logprobs[kept],
-        flagged=marked.astype(np.int32),
-        rivals=ids,
-        rival_logprobs=best,
-        rival_mass=np.minimum(mass, 1.0).astype(np.float32),
-    )
 
 
 def _preflight(prior: TransformersPrior, name: str) -> None:

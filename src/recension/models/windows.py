@@ -9,6 +9,7 @@ from typing import NamedTuple
 from recension.errors import ModelError
 
 SMALLEST_CONTEXT = 4
+OVERLAP = 0.25  # of the context, with the window before
 
 
 class Window(NamedTuple):
@@ -22,14 +23,16 @@ class Window(NamedTuple):
 def windows(length: int, context: int, bos: bool) -> list[Window]:
     """Windows over a text of `length` tokens for a model that reads `context` tokens, its BOS included.
 
-    Later windows begin half a context further on and score only what no earlier window has scored, so every token is
-    scored in the window where it has most before it. Without a BOS the first token of the text has nothing before it;
+    Later windows begin three quarters of a context further on and score only what no earlier window has scored, so
+    every
+    token beyond the first window has at least a quarter of the context before it. Without a BOS the first token of
+    the text has nothing before it;
     the window's `first` is then 1.
     """
     if context < SMALLEST_CONTEXT:
         raise ModelError(f"a context of {context} tokens is too short to score texts: it takes {SMALLEST_CONTEXT}")
     room = context - 1 if bos else context
-    stride = context // 2
+    stride = context - int(context * OVERLAP)
     cut: list[Window] = []
     scored = 0 if bos else 1
     start = 0

@@ -10,6 +10,8 @@ from recension.models.load import PriorOptions, load_prior
 from recension.ports import Prior
 from recension.recipes.settings import PriorSettings
 
+DEFAULT_PRIOR = "embedded"
+
 
 class Loaded(NamedTuple):
     prior: Prior
@@ -17,7 +19,14 @@ class Loaded(NamedTuple):
 
 
 def options_of(settings: PriorSettings) -> PriorOptions:
-    return PriorOptions(settings.device, settings.dtype, settings.threads, settings.batch_tokens, settings.context)
+    return PriorOptions(
+        device=settings.device,
+        dtype=settings.dtype,
+        threads=settings.threads,
+        batch_tokens=settings.batch_tokens,
+        context=settings.context,
+        runtime=settings.runtime,
+    )
 
 
 @lru_cache(maxsize=8)

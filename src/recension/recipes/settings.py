@@ -95,6 +95,10 @@ class PriorSettings:
         "auto", "Its number format; auto: float32 on a CPU, bfloat16 on a GPU.",
         ("auto", "float32", "bfloat16", "float16"), group="Model",
     )  # fmt: skip
+    runtime: str = setting(
+        "auto", "What runs an hf: model; auto: openvino for small local Llamas on a CPU, else torch.",
+        ("auto", "torch", "openvino"), group="Model",
+    )  # fmt: skip
     threads: int = setting(1, "Threads of an hf: model in each process.", metavar="N", group="Model")
     batch_tokens: int | None = setting(
         None,

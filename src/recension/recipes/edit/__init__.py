@@ -17,9 +17,11 @@ from recension import __version__
 from recension.corpus import Corpus, Reading, check_unchanged, expected_size, open_corpus
 from recension.document import JSON
 from recension.engines.local import LocalEngine, available_cores
+from recension.engines.threads import ThreadEngine
 from recension.errors import UnreachableError
 from recension.methods.toedit import Sampling
 from recension.models.load import PriorOptions
+from recension.ports import Engine
 from recension.recipes.edit import outcome
 from recension.recipes.edit.budget import (
     Glance,
@@ -98,10 +100,10 @@ def edit(
             observer.note(
                 f"this run was begun by version {run.manifest.facts['recension']}, and goes on with {__version__}"
             )
-        engine = LocalEngine(_workers(job, effort))
+        engine = _engine(job, effort)
         sampling = _decide(run, job, engine, observer)
         _warn(run, job, sampling, observer)
-        if engine.workers > 1:
+        if isinstance(engine, LocalEngine) and engine.workers > 1:
             forget()
         task = _task(run, job, sampling)
         bounds = Bounds(job.shard_bytes, effort.limit, effort.max_dropped, expected_size(job.corpus))
@@ -166,11 +168,22 @@ def shard_size(total: int) -> int:
     return size
 
 
+def _engine(job: _Job, effort: Effort) -> Engine:
+    """Processes, or for a model on a GPU threads around it: one tokenises and one writes while the GPU scores."""
+    if _on_gpu(job) and (effort.workers <= 1 or _in_memory(job)):
+        return ThreadEngine()
+    return LocalEngine(_workers(job, effort))
+
+
 def _workers(job: _Job, effort: Effort) -> int:
-    """No more processes than pieces; one for a model that holds a GPU."""
-    wanted = effort.workers or (1 if _on_gpu(job) else available_cores())
+    """No more processes than pieces; one for a model that holds a GPU, or that no other process could load."""
+    wanted = 1 if _in_memory(job) else effort.workers or (1 if _on_gpu(job) else available_cores())
     pieces: int = -(-job.corpus.size // job.shard_bytes)
     return max(1, min(wanted, pieces))
+
+
+def _in_memory(job: _Job) -> bool:
+    return any(name.startswith("own:") for name in job.resolved.priors)
 
 
 def _on_gpu(job: _Job) -> bool:
@@ -196,7 +209,7 @@ def _manifest(job: _Job, inputs: list[str]) -> Manifest:
     return Manifest("edit", RECIPE_VERSION, identity, facts)
 
 
-def _decide(run: Run, job: _Job, engine: LocalEngine, observer: Observer) -> Sampling:
+def _decide(run: Run, job: _Job, engine: Engine, observer: Observer) -> Sampling:
     """The sampling of this run; with `--change-share` found on a sample of the whole input, before any shard."""
     resolved = job.resolved
     share = resolved.spec.change_share

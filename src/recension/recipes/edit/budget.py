@@ -21,7 +21,7 @@ from recension.recipes.priors import Loaded
 from recension.run.passes import Pass
 
 SAMPLE_DOCUMENTS = 512
-SAMPLE_CHARACTERS = 400_000
+SAMPLE_CHARACTERS = 200_000
 LONGEST = 32_768  # characters of one document in a sample
 GLANCE_CHARACTERS = 24_000
 RARE = 0.001  # an expected changed share below this is said before the run

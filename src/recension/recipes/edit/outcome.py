@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from recension.methods.tally import Counts, counts_from_json
-from recension.recipes.edit.task import EDITS_SCHEMA
+from recension.recipes.edit.task import EDITS_SCHEMA, WATCHED
 from recension.recipes.pages import Story, run_card, yaml_config
 from recension.report import EditReport, GenerationReport, edit_page
 from recension.run.execute import totals
@@ -41,7 +41,7 @@ def report(out: Path, manifest: Manifest) -> EditReport:
             _generation(number, prior, counts)
             for number, (prior, counts) in enumerate(zip(priors, sums, strict=True), start=1)
         ),
-        notes=_notes(manifest),
+        notes=_notes(manifest, sums[0]),
     )
 
 
@@ -74,13 +74,18 @@ def _settings(manifest: Manifest, generations: int) -> dict[str, str]:
     return {name.replace("_", " "): ", ".join(v) if isinstance(v, list) else str(v) for name, v in shown.items()}
 
 
-def _notes(manifest: Manifest) -> tuple[str, ...]:
+def _notes(manifest: Manifest, counts: Counts) -> tuple[str, ...]:
     notes = [f"{name} was skipped: not a format that is read" for name in manifest.facts.get("skipped", ())]  # type: ignore[union-attr]
     decided: Any = manifest.decided.get("budget")
     if decided:
         notes.append(
             f"The threshold and the temperature were solved for a changed share of {decided['share']:.2%} on "
             f"{decided['tokens']:,} tokens of {decided['documents']:,} sampled documents (expected {decided['expected']:.2%})."
+        )
+    if counts.scored < counts.tokens / 2:
+        notes.append(
+            f"Probabilities and log-probabilities are those of {counts.scored:,} tokens, the ones of every {WATCHED}th "
+            "document: elsewhere only the tokens that could be flagged were scored in full."
         )
     notes.append("The log-probability after editing is that of the drawn tokens with the original text before them.")
     return tuple(notes)

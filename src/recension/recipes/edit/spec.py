@@ -11,6 +11,7 @@ from recension.document import JSON, KINDS, Kind
 from recension.errors import UsageError
 from recension.methods.protect import compile_protection
 from recension.methods.toedit import Sampling
+from recension.recipes.priors import DEFAULT_PRIOR
 from recension.recipes.settings import PriorSettings, RowSettings, check_types, flat, setting, settings
 
 PAPER: Mapping[str, Any] = {
@@ -29,7 +30,10 @@ MOST_CANDIDATES = 1_024
 class EditSpec:
     """Everything that can change what `edit` writes."""
 
-    prior: str = setting("", "The model that scores the tokens: ngram:PATH or hf:NAME.", metavar="P", group="Prior")
+    prior: str = setting(
+        "", "The model that scores the tokens: embedded, ngram:PATH or hf:NAME [default: embedded].", metavar="P",
+        group="Prior",
+    )  # fmt: skip
     priors: tuple[str, ...] = setting(
         (), "One prior for each generation (give it several times); see --policy.", metavar="P", group="Prior"
     )
@@ -103,7 +107,18 @@ class Resolved:
     def identity(self) -> dict[str, JSON]:
         """What goes into the key: settings that mean the same are the same."""
         spec: dict[str, Any] = flat(self.spec)
-        for name in ("prior", "priors", "device", "dtype", "threads", "batch_tokens", "context", "preset", "policy"):
+        for name in (
+            "prior",
+            "priors",
+            "device",
+            "dtype",
+            "threads",
+            "batch_tokens",
+            "context",
+            "runtime",
+            "preset",
+            "policy",
+        ):
             del spec[name]  # what they come to is in the models' own specs and in the settings
         spec |= {"threshold": self.sampling.above, "top_k": self.sampling.top_k}
         spec |= {"temperature": self.sampling.temperature, "exclude_original": self.sampling.exclude_original}
@@ -122,13 +137,11 @@ def resolve(spec: EditSpec) -> Resolved:
     _check_numbers(spec)
     if spec.prior and spec.priors:
         raise UsageError("give --prior for one model or --priors for one of each generation, not both")
-    if not spec.prior and not spec.priors:
-        raise UsageError("--prior is missing: ngram:PATH (fit one with `recension train ngram`) or hf:NAME")
     if spec.priors and spec.generations not in (1, len(spec.priors)):
         raise UsageError(
             f"--generations {spec.generations} and {len(spec.priors)} --priors: one prior for each generation"
         )
-    priors = spec.priors or (spec.prior,) * spec.generations
+    priors = spec.priors or (spec.prior or DEFAULT_PRIOR,) * spec.generations
     if spec.editions > 1 and len(priors) > 1:
         raise UsageError("--editions are independent drafts of one generation: use either it or --generations/--priors")
     if spec.change_share is not None and spec.below is not None:

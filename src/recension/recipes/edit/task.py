@@ -23,6 +23,7 @@ from recension.corpus import (
     read_table_rows,
 )
 from recension.document import Document, Field, Origin
+from recension.engines.threads import stop_here
 from recension.identity import content_hash
 from recension.methods.protect import compile_protection, protected_intervals
 from recension.methods.tally import Counts
@@ -37,6 +38,7 @@ from recension.run.shards import ShardPlan, ShardWriter
 
 ROUND_CHARACTERS = 1 << 19  # scored together; a function of the content, so restarts see the same batches
 ROUND_DOCUMENTS = 4_096
+WATCHED = 8  # of every so many documents all probabilities are asked for, and shown in the report
 
 EDITS_SCHEMA = pa.schema(
     [
@@ -86,6 +88,7 @@ class EditTask:
         pulse = Pulse(self.plan.out, piece.index)
         with ShardWriter(self.plan, piece.index) as shard:
             for batch in rounds(read_piece(piece, self.reading, self.layout), self.sampling.top_k):
+                stop_here()
                 records = [item for item in batch if isinstance(item, Record)]
                 self._account(shard, batch)
                 before = tally.tokens
@@ -119,7 +122,7 @@ class EditTask:
             anchored = step == 1 or self.policy == "anchor"
             if not (anchored and step > 1 and name == self.priors[step - 2]):
                 texts = [d.text for d in originals] if anchored else [d[0].text for d in drafts]
-                scores = loaded.prior.score(texts, self.sampling.ask())
+                scores = loaded.prior.score(texts, self.sampling.ask(WATCHED))
             for i, record in enumerate(records):
                 sources = [originals[i]] * self.editions if anchored else drafts[i]
                 drafts[i] = [

@@ -38,7 +38,16 @@ from recension.run.shards import ShardPlan, ShardWriter
 from recension.run.verify import file_sha256
 
 RECIPE_VERSION = 1
-_CHECKPOINTS = ("batch_size", "bos", "device", "dtype", "threads", "batch_tokens", "context")  # mean nothing elsewhere
+_CHECKPOINTS = (
+    "batch_size",
+    "bos",
+    "device",
+    "dtype",
+    "threads",
+    "batch_tokens",
+    "context",
+    "runtime",
+)  # mean nothing elsewhere
 
 
 @dataclass(frozen=True, slots=True)
