@@ -14,6 +14,9 @@ _HOMES = {
     "AuditSpec": "recension.recipes.audit.spec",
     "AuditEffort": "recension.recipes.audit.spec",
     "AuditReport": "recension.report.audit",
+    "profile": "recension.recipes.audit.profile",
+    "ProfileSpec": "recension.recipes.audit.spec",
+    "ProfileReport": "recension.report.profile",
     "edit": "recension.recipes.edit",
     "plan_edit": "recension.recipes.edit",
     "EditSpec": "recension.recipes.edit",
@@ -84,6 +87,8 @@ __all__ = [
     "Prior",
     "PriorOptions",
     "PriorSettings",
+    "ProfileReport",
+    "ProfileSpec",
     "RecensionError",
     "RevertSpec",
     "RowSettings",
@@ -103,6 +108,7 @@ __all__ = [
     "evaluate_tasks",
     "load_prior",
     "plan_edit",
+    "profile",
     "revert",
     "train_continue",
     "train_ngram",
@@ -118,7 +124,8 @@ if TYPE_CHECKING:
     from recension.models.load import PriorOptions, load_prior
     from recension.ports import Ask, Prior, TokenScores
     from recension.recipes.audit.audit import audit
-    from recension.recipes.audit.spec import AuditEffort, AuditSpec
+    from recension.recipes.audit.profile import profile
+    from recension.recipes.audit.spec import AuditEffort, AuditSpec, ProfileSpec
     from recension.recipes.edit import EditSpec, edit, plan_edit
     from recension.recipes.evaluate.loss_pattern import evaluate_loss_pattern
     from recension.recipes.evaluate.perplexity import evaluate_ppl
@@ -132,6 +139,7 @@ if TYPE_CHECKING:
     from recension.recipes.view import ViewSpec, view
     from recension.report import EditReport, LossPatternReport, PerplexityReport, TrainReport
     from recension.report.audit import AuditReport
+    from recension.report.profile import ProfileReport
     from recension.report.tasks import TasksReport
     from recension.run.verify import Verification, verify
 

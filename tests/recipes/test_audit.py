@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 import recension
-from recension import AuditEffort, AuditSpec
+from recension import AuditEffort, AuditSpec, ProfileSpec
 from recension.cli.main import main
 from recension.errors import InputError, ManifestMismatchError, UsageError
 from tests.recipes.conftest import read, tree, write_jsonl
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples" / "human.jsonl.gz"
-SPEC = AuditSpec(budget=4_000, draws=50, unit=40, test_set=(), embedder="none")
+SPEC = AuditSpec(budget=4_000, draws=50, unit=40, scorer=("none",), embedder="none")
 ONE = AuditEffort(workers=1)
 HOSTILE = "</script><img src=x onerror=alert(1)> "
 
@@ -84,7 +84,9 @@ def test_two_workers_and_a_killed_run_give_the_same_answer(sides, finished, tmp_
     assert (again / "report.json").read_bytes().replace(b'"again"', b'"audit"') == (out / "report.json").read_bytes()
     assert recension.verify(again).sound
     with pytest.raises(ManifestMismatchError, match=r"spec\.budget was 4000, now 5000"):
-        recension.audit(sides, again, AuditSpec(budget=5_000, draws=50, unit=40, embedder="none"), ONE)
+        recension.audit(
+            sides, again, AuditSpec(budget=5_000, draws=50, unit=40, scorer=("none",), embedder="none"), ONE
+        )
 
 
 def test_narrow_text_fails_and_questions_in_it_are_found(sides, tmp_path):
@@ -95,7 +97,18 @@ def test_narrow_text_fails_and_questions_in_it_are_found(sides, tmp_path):
         [{"query": few[0]["text"][:150]}, {"query": "What is the airspeed velocity of an unladen swallow here?"}],
     )
     arguments = ["audit", str(sides[0]), str(narrow), "-o", str(tmp_path / "out"), "--budget", "4000", "--draws", "50"]
-    arguments += ["--unit", "40", "--embedder", "none", "--workers", "1", "--test-set", f"quiz={questions}"]
+    arguments += [
+        "--unit",
+        "40",
+        "--embedder",
+        "none",
+        "--scorer",
+        "none",
+        "--workers",
+        "1",
+        "--test-set",
+        f"quiz={questions}",
+    ]
     done = CliRunner().invoke(main, [*arguments, "--fail-on", "at-risk"], standalone_mode=False)
     assert done.return_value == 4 or getattr(done.exception, "exit_code", None) == 4, done.output
     raw = json.loads((tmp_path / "out" / "report.json").read_bytes())
@@ -124,10 +137,27 @@ def test_scorers_count_only_where_several_agree(sides, tmp_path):
 
 def test_misuse_is_told_in_one_line(sides, tmp_path):
     with pytest.raises(UsageError, match="exclude each other"):
-        recension.audit(sides, tmp_path / "a", AuditSpec(pair_key="id", group_key="source"), ONE)
+        recension.audit(sides, tmp_path / "a", AuditSpec(pair_key="id", group_key="source", scorer=("none",)), ONE)
     with pytest.raises(UsageError, match="--embedder is static, none or st:NAME"):
         AuditSpec(embedder="glove")
     with pytest.raises(InputError, match="too little pairs in common"):
-        recension.audit(sides, tmp_path / "b", AuditSpec(budget=4_000, draws=50, pair_key="id", embedder="none"), ONE)
+        recension.audit(
+            sides,
+            tmp_path / "b",
+            AuditSpec(budget=4_000, draws=50, pair_key="id", scorer=("none",), embedder="none"),
+            ONE,
+        )
     with pytest.raises(UsageError, match="two corpora"):
         recension.audit([sides[0]], tmp_path / "c", SPEC, ONE)
+
+
+def test_a_profile_counts_everything_and_describes_a_sample(sides, tmp_path):
+    spec = ProfileSpec(budget=4_000, draws=50, scorer=("fake:plain",), scored_words=1_000)
+    report = recension.profile(sides[1], tmp_path / "out", spec, ONE)
+    assert recension.verify(tmp_path / "out").sound
+    assert (report.documents, sum(n for _, n in report.lengths), report.compared) == (380, 380, 4_000)
+    assert sum(report.groups) >= 20  # the hostile ones are near-duplicates of each other
+    assert max(report.languages, key=report.languages.get) == "English"
+    assert all(figure.low <= figure.value <= figure.high for figure in report.figures)
+    assert "<img" not in (tmp_path / "out" / "report.html").read_text()
+    assert json.loads((tmp_path / "out" / "report.json").read_bytes())["figures"][0]["name"] == "compression_ratio"

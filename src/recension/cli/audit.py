@@ -1,4 +1,4 @@
-"""`recension audit`."""
+"""`recension audit` and `recension profile`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from recension.cli.flags import GroupedCommand, config_option, flags
 from recension.cli.output import common, confirm_fresh, done, need, observe
 from recension.errors import UsageError
-from recension.recipes.audit.spec import AuditEffort, AuditSpec
+from recension.recipes.audit.spec import AuditEffort, AuditSpec, ProfileSpec
 from recension.recipes.settings import build
 
 CODES = {"at-risk": 3, "collapsed": 4}
@@ -57,3 +57,34 @@ def audit(inputs: tuple[str, ...], output: str | None, fail_on: str | None, **va
     code = CODES.get(report.level, 0)
     if fail_on is not None and code >= CODES[fail_on]:
         raise click.exceptions.Exit(code)
+
+
+PROFILE_EXAMPLES = """\b
+Examples:
+  recension profile corpus.jsonl.gz -o profile
+  recension profile crawl/ -o profile --group-key site --scorer embedded --scorer hf:./model
+"""
+
+
+@click.command(cls=GroupedCommand, epilog=PROFILE_EXAMPLES)
+@click.argument("inputs", metavar="CORPUS", nargs=-1)
+@flags(ProfileSpec, AuditEffort)
+@config_option(ProfileSpec, AuditEffort)
+@common
+def profile(inputs: tuple[str, ...], output: str | None, **values: Any) -> None:
+    """What is CORPUS like? The statistics of an audit without a reference, and so without a verdict.
+
+    How rich it is, its lengths and languages, near-duplicates, the most frequent pairs of words and the most repetitive
+    passages, and how probable models find it.
+    """
+    from recension.recipes.audit.profile import profile as describe
+    from recension.report.profile import profile_summary_lines
+
+    spec, effort = build(ProfileSpec, values), build(AuditEffort, values)
+    inputs, out = need(inputs, output)
+    if len(inputs) != 1:
+        raise UsageError(f"name one corpus (a file, a folder or a quoted glob), not {len(inputs)}")
+    fresh = confirm_fresh(out, values)
+    with observe(bool(values["machine"])) as observer:
+        report = describe(inputs[0], out, spec, effort, observer, fresh)
+    done(bool(values["machine"]), out, report.to_json(), [*profile_summary_lines(report), f"look: {out}/report.html"])

@@ -111,10 +111,10 @@ def quarters(found: Match, random: np.random.Generator) -> tuple[list[Stretch], 
     """Two random halves of the reference, and one of the candidate."""
     parts: tuple[list[Stretch], list[Stretch], list[Stretch]] = ([], [], [])
     for left, right, budget in zip(found.left, found.right, found.budgets, strict=True):
-        order = _shuffled(left.clusters, random)
+        order = shuffled(left.clusters, random)
         parts[0].append(stretch(left, order, budget // 2))
         parts[1].append(stretch(left, order[::-1], budget // 2))
-        parts[2].append(stretch(right, _shuffled(right.clusters, random), budget // 2))
+        parts[2].append(stretch(right, shuffled(right.clusters, random), budget // 2))
     return parts
 
 
@@ -129,14 +129,14 @@ def _permuted(found: Match, stratum: int, random: np.random.Generator) -> tuple[
         second = np.flatnonzero(own == swapped)
         most = min(int(pool.sizes[first].sum()), int(pool.sizes[second].sum()), budget)
         return stretch(pool, first, most), stretch(pool, second, most)
-    order = _shuffled(pool.clusters, random)
+    order = shuffled(pool.clusters, random)
     return stretch(pool, order, budget), stretch(pool, order[::-1], budget)
 
 
 def _halved(found: Match, stratum: int, random: np.random.Generator) -> tuple[Stretch, Stretch]:
     left, right, budget = found.left[stratum], found.right[stratum], found.budgets[stratum] // 2
     if not found.paired:
-        return tuple(stretch(side, _shuffled(side.clusters, random), budget) for side in (left, right))  # type: ignore[return-value]
+        return tuple(stretch(side, shuffled(side.clusters, random), budget) for side in (left, right))  # type: ignore[return-value]
     ranks = random.permutation(len(found.panel.clusters))
     parts = []
     for side in (left, right):
@@ -157,7 +157,7 @@ def _numbered(panel: Panel, side: Side) -> Ints:
     return found
 
 
-def _shuffled(clusters: Ints, random: np.random.Generator) -> Ints:
+def shuffled(clusters: Ints, random: np.random.Generator) -> Ints:
     """Units with their clusters in random order."""
     distinct, numbers = np.unique(clusters, return_inverse=True)
     return np.argsort(random.permutation(len(distinct))[numbers], kind="stable")

@@ -20,7 +20,7 @@ from recension.recipes.audit.corpora import Corpora, TestSets, open_corpora, rea
 from recension.recipes.audit.counting import Counting, Keys, count, merge_states
 from recension.recipes.audit.outcome import Findings, ScoredSides, report_of
 from recension.recipes.audit.samples import SAMPLE, Design, folds_of, material, packed
-from recension.recipes.audit.spec import AuditEffort, AuditSpec
+from recension.recipes.audit.spec import AuditEffort, AuditSpec, named_scorers
 from recension.recipes.audit.stages import AuditTexts, Bench, ScoreTask, first_words, scored
 from recension.recipes.pages import encodable, yaml_config
 from recension.recipes.priors import forget, load, options_of
@@ -67,7 +67,7 @@ def audit(
     corpora = open_corpora(given, spec.rows, spec.limit, out, observer)
     tests = read_test_sets(spec.test_set)
     options = options_of(spec.model)
-    needed = [Path(name.partition(":")[2]) for name in spec.scorer]
+    needed = [Path(name.partition(":")[2]) for name in named_scorers(spec.scorer)]
     with open_run(out, _manifest(spec, corpora, tests, given), fresh, needed) as opened:
         forget()
         report = _audited(_Job(opened, spec, effort, corpora, tests, observer), options)
@@ -84,7 +84,7 @@ def audit(
 def _manifest(spec: AuditSpec, corpora: Corpora, tests: TestSets, given: list[str]) -> Manifest:
     chosen = {name: value for name, value in flat(spec).items() if name not in ("scorer", "also", "test_set")}
     options = options_of(spec.model)
-    models: list[JSON] = [dict(load(name, options).prior.spec) for name in spec.scorer]
+    models: list[JSON] = [dict(load(name, options).prior.spec) for name in named_scorers(spec.scorer)]
     embedder = {} if spec.embedder == "none" else dict(load_embedder(spec.embedder).spec)
     facts: dict[str, JSON] = {
         "recension": __version__,
@@ -143,7 +143,7 @@ def _score(bench: Bench, design: Design, spec: AuditSpec, options: PriorOptions)
     ]
     clusters.append(clusters[0])
     results = []
-    for number, name in enumerate(spec.scorer):
+    for number, name in enumerate(named_scorers(spec.scorer)):
         task = ScoreTask(texts, name, options)
         sizes = [len(part) for part in clusters]
         rows = stages.scores(bench, number, task, [spec.scored_words, number], sum(sizes))
@@ -169,7 +169,7 @@ def _about(job: _Job, unit: int) -> Mapping[str, Any]:
         "seed": str(spec.seed),
         "embedder": spec.embedder,
     }
-    shown |= {"scorer": ", ".join(spec.scorer)} if spec.scorer else {}
+    shown |= {"scorer": ", ".join(spec.scorer)}
     shown |= {
         name: str(value)
         for name, value in (("pairs", spec.pair_key), ("sources", spec.group_key), ("strata", spec.stratum_key))

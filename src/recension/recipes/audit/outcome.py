@@ -99,7 +99,7 @@ def report_of(found: Findings, about: Mapping[str, Any]) -> AuditReport:
         drivers=tuple(Driver(*run) for run in drivers.runs(panel, left, right)),
         examples=tuple(shown),
         bigrams=tuple(tuple((b.text, b.share) for b in drivers.bigrams(panel, side)) for side in (left, right)),  # type: ignore[arg-type]
-        buckets=tuple(_buckets(fold) for fold in found.folds[:2]),  # type: ignore[arg-type]
+        buckets=tuple(buckets_of(fold) for fold in found.folds[:2]),  # type: ignore[arg-type]
         coverage=_coverage(found),
         points=_points(found.shift),
         notes=tuple(_notes(found, verdict)),
@@ -204,7 +204,8 @@ def _points(found: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[tuple[floa
     return tuple(owners), tuple((x, y) for x, y in places)
 
 
-def _buckets(fold: Fold) -> tuple[float, ...]:
+def buckets_of(fold: Fold) -> tuple[float, ...]:
+    """The shares of hash buckets, fullest first, in hundred steps."""
     falling = np.sort(fold.buckets[0])[::-1] / max(1, int(fold.buckets[0].sum()))
     return tuple(float(part.mean()) for part in np.array_split(falling, 100))
 
@@ -228,10 +229,11 @@ def _integrity(found: Findings) -> list[IntegrityResult]:
         "the reference"
     )
     rows.append(IntegrityResult("copying from the reference", hit, looked, says))
-    return [*rows, *_tests(found.tests, candidate)]
+    return [*rows, *integrity_of(found.tests, candidate)]
 
 
-def _tests(tests: TestSets, candidate: Fold) -> list[IntegrityResult]:
+def integrity_of(tests: TestSets, candidate: Fold) -> list[IntegrityResult]:
+    """Which questions of evaluation sets a corpus holds."""
     rows = []
     for number, name in enumerate(tests.names):
         questions = [(text, places) for of, text, places in tests.questions if of == number and places]
@@ -250,21 +252,27 @@ def _tests(tests: TestSets, candidate: Fold) -> list[IntegrityResult]:
 
 def _scorer(one: ScoredSides, says: str) -> ScorerResult:
     levels = one.reference.levels, one.candidate.levels
-    both = np.concatenate(levels)
-    edges = np.linspace(np.quantile(both, 0.005), np.quantile(both, 0.995), LEVEL_BINS + 1)
-    counts = [tuple(np.histogram(np.clip(part, edges[0], edges[-1]), bins=edges)[0].tolist()) for part in levels]
+    edges, counts = levels_of(*levels)
     one_median, two_median = (float(np.exp(np.median(part))) for part in levels)
     return ScorerResult(
         one.name,
         one_median,
         two_median,
         says,
-        tuple(edges.tolist()),
+        edges,
         counts[0],
         counts[1],
         one.reference_p,
         one.candidate_p,
     )
+
+
+def levels_of(one: Floats, two: Floats) -> tuple[tuple[float, ...], list[tuple[int, ...]]]:
+    """Log-perplexities of two sides in common bins, the furthest half percent in the outermost ones."""
+    both = np.concatenate([one, two])
+    edges = np.linspace(np.quantile(both, 0.005), np.quantile(both, 0.995), LEVEL_BINS + 1)
+    counts = [tuple(np.histogram(np.clip(part, edges[0], edges[-1]), bins=edges)[0].tolist()) for part in (one, two)]
+    return tuple(edges.tolist()), counts
 
 
 def _notes(found: Findings, verdict: Verdict) -> list[str]:
@@ -296,7 +304,7 @@ def _notes(found: Findings, verdict: Verdict) -> list[str]:
             "within strata (--stratum-key)."
         )
     if not found.scored:
-        notes.append("No scorer was named, so nothing is said of perplexity: --scorer, twice, adds that.")
+        notes.append("No scorer was named, so nothing is said of perplexity.")
     unmoved = [f.name.replace("_", " ") for f in verdict.figures if f.margin is None and f.family != "perplexity"]
     if unmoved:
         notes.append(

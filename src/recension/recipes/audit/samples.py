@@ -63,7 +63,7 @@ def material(design: Design) -> Material:
     folds = folds_of(design.out, design.key)
     medians = tuple(_median(fold) for fold in folds)
     words = design.unit or max(SHORTEST_UNIT, min(LONGEST_UNIT, *medians[:2]))
-    units = tuple(tuple(_units(fold, words)) for fold in folds)
+    units = tuple(tuple(units_of_fold(fold, words)) for fold in folds)
     panel = panel_of(units[:2])
     return Material(match(panel, design.budget, design.paired), words, medians, units)
 
@@ -74,7 +74,8 @@ def _median(fold: Fold) -> int:
     return int(np.median(lengths)) if lengths else 0
 
 
-def _units(fold: Fold, words: int) -> Iterable[Unit]:
+def units_of_fold(fold: Fold, words: int) -> Iterable[Unit]:
+    """The units of a sample; a passage that stands there several times comes as often."""
     for passage in fold.sample:
         for _ in range(passage.times):
             yield from units_of(passage.text, passage.cluster, words, passage.stratum)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from recension.errors import UsageError
 from recension.recipes.settings import PriorSettings, RowSettings, check_types, setting, settings
 
-DEFAULT_SCORERS: tuple[str, ...] = ()
+DEFAULT_SCORERS: tuple[str, ...] = ("embedded",)
 MOST_OTHERS = 3
 
 
@@ -16,8 +16,8 @@ class AuditSpec:
     """Everything that can change the verdict."""
 
     scorer: tuple[str, ...] = setting(
-        DEFAULT_SCORERS, "A model that says how probable the text is: ngram:PATH, hf:NAME. Repeat it: one alone does not "
-        "count in the verdict.", metavar="MODEL", group="Measure",
+        DEFAULT_SCORERS, "A model that says how probable the text is: embedded, hf:NAME, ngram:PATH, or none. "
+        "Repeat it: one alone does not count in the verdict.", metavar="MODEL", group="Measure",
     )  # fmt: skip
     budget: int = setting(200_000, "Words of each side that are compared.", metavar="WORDS", group="Measure")
     unit: int = setting(
@@ -28,7 +28,7 @@ class AuditSpec:
         0.25, "What counts as equal: so much of the way to the first generation of collapse.", metavar="SHARE",
         group="Measure",
     )  # fmt: skip
-    scored_words: int = setting(30_000, "Words of each side that every scorer reads.", metavar="WORDS", group="Measure")
+    scored_words: int = setting(10_000, "Words of each side that every scorer reads.", metavar="WORDS", group="Measure")
     embedder: str = setting(
         "static", "What embeds passages for coverage and map: static (shipped), st:NAME (sentence-transformers), none.",
         metavar="MODEL", group="Measure",
@@ -76,17 +76,14 @@ class ProfileSpec:
     """Everything that can change a profile."""
 
     scorer: tuple[str, ...] = setting(
-        DEFAULT_SCORERS, "A model that says how probable the text is: ngram:PATH, hf:NAME. May be repeated.",
+        DEFAULT_SCORERS, "A model that says how probable the text is: embedded, hf:NAME, ngram:PATH, or none. "
+        "May be repeated.",
         metavar="MODEL", group="Measure",
     )  # fmt: skip
     budget: int = setting(200_000, "Words of the sample.", metavar="WORDS", group="Measure")
     unit: int = setting(200, "Words of a passage.", metavar="WORDS", group="Measure")
     draws: int = setting(200, "Half-samples for the intervals.", metavar="N", group="Measure")
-    scored_words: int = setting(30_000, "Words that every scorer reads.", metavar="WORDS", group="Measure")
-    embedder: str = setting(
-        "static", "What embeds documents for density: static (shipped), st:NAME (sentence-transformers), none.",
-        metavar="MODEL", group="Measure",
-    )  # fmt: skip
+    scored_words: int = setting(10_000, "Words that every scorer reads.", metavar="WORDS", group="Measure")
     seed: int = setting(0, "Another seed draws other half-samples.", metavar="N", group="Measure")
     group_key: str | None = setting(
         None, "The column that names the source of a row (author, site): drawn as a whole.", metavar="COLUMN",
@@ -105,7 +102,6 @@ class ProfileSpec:
         _check(self.budget, self.draws, self.unit or 1, self.limit)
         if self.scored_words < 1_000:
             raise UsageError("--scored-words is 1000 or more")
-        _check_embedder(self.embedder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +119,11 @@ class AuditEffort:
             raise UsageError("--workers is 0 (automatic) or more")
         if self.max_dropped is not None and not 0 <= self.max_dropped <= 1:
             raise UsageError("--max-dropped is a share between 0 and 1")
+
+
+def named_scorers(given: tuple[str, ...]) -> tuple[str, ...]:
+    """The scorers of a setting; `none` stands for none."""
+    return tuple(name for name in given if name != "none")
 
 
 def _check(budget: int, draws: int, unit: int, limit: int | None) -> None:
