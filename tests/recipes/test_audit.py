@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
@@ -69,6 +70,8 @@ def test_what_a_document_says_is_never_markup(finished):
     page = (out / "report.html").read_text()
     assert "&lt;/script&gt;&lt;img" in page and "<img" not in page
     assert "<img" not in (out / "summary.md").read_text()
+    picture = ElementTree.fromstring((out / "summary.svg").read_bytes())
+    assert picture.tag == "{http://www.w3.org/2000/svg}svg"
 
 
 def test_two_workers_and_a_killed_run_give_the_same_answer(sides, finished, tmp_path):

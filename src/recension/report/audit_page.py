@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from recension.report.audit import LEVELS, SHIFT_NAMES, AuditReport, FigureResult, lead, name_of, needed, plain, signed
 from recension.report.intervals import Mark, interval_plot
 from recension.report.overlay import map_plot
-from recension.report.page import asset, closing, escape, figures, masthead, number, opening, percent, table
+from recension.report.page import PALETTE, asset, closing, escape, figures, masthead, number, opening, percent, table
 from recension.report.plots import Labels, curve_chart
 
-__all__ = ["LEVELS", "audit_page"]
+__all__ = ["LEVELS", "audit_page", "audit_picture"]
 
 _CONTRACTION = """Is the text narrower? Both sides are cut to the same number of words, in passages of the same length. The
 unit is the generation: what retraining a small word model on its own output does to these figures, starting from this
@@ -51,6 +51,23 @@ def audit_page(report: AuditReport) -> str:
     return opening(title, asset("audit.css")) + "".join(parts) + closing()
 
 
+def audit_picture(report: AuditReport) -> str:
+    """The families on the curve as one SVG of its own, in light colours, for a paper or a pull request."""
+    rows = {f.name: [Mark(f.generations, f.low, f.high)] for f in report.families} or {"no family": [Mark(0, 0, 0)]}
+    drawn = interval_plot(rows, Labels(report.sentence, "generations of collapse (95%)", ""), zero=True)
+    start, end = drawn.index("<svg "), drawn.index("</svg>")
+    style = "".join(f"--{name}:{shade.light};" for name, shade in PALETTE.items())
+    ground = f'<rect width="100%" height="100%" fill="{PALETTE["paper"].light}"/>'
+    rules = f"<style>svg{{{style}font-family:sans-serif}}{_PLOT_RULES}</style>{ground}"
+    inside = drawn[start + len("<svg ") : end]
+    head, _, body = inside.partition(">")
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {head}>{rules}{body}</svg>\n'
+
+
+_PLOT_RULES = """.grid{stroke:var(--line)}.rule{stroke:var(--bar-two);stroke-dasharray:3 3}
+.tick,.axis{fill:var(--quiet);font-size:11.5px}.strong{fill:var(--ink)}
+.line{stroke-width:2}.line.tone0{stroke:var(--bar)}.dot.tone0{fill:var(--bar)}"""
+
 _SCORERS = """How probable models find the text. Narrow text has fewer surprising passages and more tokens a model is sure of.
 Whether perplexity as such is higher or lower depends on the model, so one scorer alone never counts, and several count only
 where they agree."""
@@ -77,7 +94,7 @@ def _contraction(report: AuditReport) -> str:
     if rows:
         plots.append(interval_plot(rows, Labels("Families, in generations of collapse", "generations", ""), zero=True))
         plots.append(interval_plot(placed, Labels("Figures on the curve", "generations", ""), zero=True))
-    plots += [_curve(report, figure) for figure in report.figures if figure.generations is not None][:4]
+    plots += [_curve(report, f) for f in report.figures if f.generations is not None and report.curve[f.name]][:4]
     plots.append(_buckets(report))
     return f'<div class="plots">{"".join(plots)}</div>\n<p></p>' + _figure_table(report) + _family_table(report)
 

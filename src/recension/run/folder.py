@@ -39,7 +39,7 @@ PAGES = (
     "config.yaml",
     "curve.jsonl",
     "summary.md",
-    "summary.png",
+    "summary.svg",
 )
 
 

@@ -24,6 +24,12 @@ Level = Literal["healthy", "inconclusive", "at-risk", "collapsed"]
 State = Literal["narrower", "within", "wider", "open"]
 
 FRACTION, SIGNIFICANT, ENOUGH = 0.25, 0.05, 2
+MEANINGS: Mapping[str, str] = {
+    "repetition": "the same runs of words",
+    "tail": "rare words",
+    "concentration": "few words for most of the text",
+    "perplexity": "what models find surprising",
+}
 CLEAR, LEAST = (
     3.0,
     0.04,
@@ -213,4 +219,4 @@ def _said(family: Family) -> str:
         "within": f"below {margin}",
         "open": f"on both sides of {margin}" if family.low <= family.margin else f"above {margin}, p = {family.p:.3g}",
     }
-    return f"{family.name.capitalize()}: {span}, {ends[family.state]}."
+    return f"{family.name.capitalize()} ({MEANINGS.get(family.name, 'by scorers')}): {span}, {ends[family.state]}."

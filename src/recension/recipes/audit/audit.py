@@ -26,7 +26,7 @@ from recension.recipes.pages import encodable, yaml_config
 from recension.recipes.priors import forget, load, options_of
 from recension.recipes.settings import flat
 from recension.report.audit import AuditReport, audit_markdown
-from recension.report.audit_page import audit_page
+from recension.report.audit_page import audit_page, audit_picture
 from recension.run.execute import seal, totals
 from recension.run.folder import output_path
 from recension.run.manifest import Manifest, Run, open_run
@@ -74,6 +74,7 @@ def audit(
         pages = {
             "report.json": msgspec.json.format(msgspec.json.encode(report.to_json()), indent=1),
             "report.html": audit_page(report).encode("utf-8", "replace"),
+            "summary.svg": audit_picture(report).encode("utf-8", "replace"),
             "summary.md": audit_markdown(report).encode("utf-8", "replace"),
             "config.yaml": yaml_config(opened.manifest),
         }
