@@ -127,8 +127,10 @@ def curve_chart(series: Mapping[str, Sequence[tuple[float, float]]], labels: Lab
             )
             legend_x += 30 + 6.4 * len(name)
         says.append(f"{name} from {short(line[0][1])} to {short(line[-1][1])}")
+    parts = int(width) if width in range(5, 9) else 4  # a step of a whole number where there is one
     ticks = [
-        (place(first + width * k / 4, bottom)[0], f"{first + width * k / 4:,.0f}") for k in range(5 if width else 1)
+        (place(first + width * k / parts, bottom)[0], f"{first + width * k / parts:,.0f}")
+        for k in range(parts + 1 if width else 1)
     ]
     lines = []
     for k in range(1 + round((top - bottom) / step)):

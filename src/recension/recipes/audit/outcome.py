@@ -93,7 +93,7 @@ def report_of(found: Findings, about: Mapping[str, Any]) -> AuditReport:
         figures=tuple(_figure(placed, values) for placed in verdict.figures),
         shift=tuple(_shift(found.shift)),
         integrity=tuple(_integrity(found)),
-        scorers=tuple(_scorer(one, says) for one, says in zip(found.scored, agreement[1], strict=True)),
+        scorers=tuple(_scorer(one, agreement[1]) for one in found.scored),
         curve={name: tuple(found.curve.effects[:, i].tolist()) for i, name in enumerate(NAMES)}
         | {p.name: () for p in verdict.figures if p.name not in NAMES},
         drivers=tuple(Driver(*run) for run in drivers.runs(panel, left, right)),
@@ -110,27 +110,33 @@ def report_of(found: Findings, about: Mapping[str, Any]) -> AuditReport:
 # --- the evidence -----------------------------------------------------------------------------------------------------
 
 
-def agreement_of(scored: Sequence[ScoredSides]) -> tuple[bool, list[str]]:
-    """Whether scorers may have a say in the verdict, and what is said of each."""
-    if not scored:
-        return False, []
-    signs = [float(np.sign(spread.effects(one.reference, one.candidate)[0])) for one in scored]
-    if len(scored) == 1:
-        return False, ["One scorer is no evidence, so it has no say in the verdict: name a second --scorer."]
-    if len(set(signs)) > 1:
-        told = ["narrower" if sign > 0 else "wider" for sign in signs]
-        return False, [f"It finds the spread {word}; the scorers disagree, so none has a say." for word in told]
-    return True, ["The scorers agree in sign, so they have a say."] * len(scored)
+def agreement_of(scored: Sequence[ScoredSides]) -> tuple[NDArray[np.bool_], str]:
+    """Which figures of scorers may have a say in the verdict, those that all see alike, and what is said of it."""
+    nothing = np.zeros(len(spread.FIGURES), dtype=bool)
+    if len(scored) < 2:
+        return nothing, "One scorer is no evidence, so it has no say in the verdict: name a second --scorer."
+    signs = np.sign([spread.effects(one.reference, one.candidate) for one in scored])
+    alike = (signs == signs[0]).all(axis=0)
+    names = [
+        [name for name, same in zip(spread.FIGURES, alike, strict=True) if bool(same) is wanted]
+        for wanted in (True, False)
+    ]
+    if not alike.any():
+        return alike, "The scorers disagree in sign on every figure, so none has a say."
+    if alike.all():
+        return alike, "The scorers agree in sign on every figure, so these have a say."
+    agreed, split = (", ".join(part) for part in names)
+    return alike, f"The scorers agree in sign on {agreed}, which have a say, and disagree on {split}, which have none."
 
 
-def _evidence(found: Findings, figures: tuple[Floats, Floats], heard: bool) -> Evidence:
+def _evidence(found: Findings, figures: tuple[Floats, Floats], heard: NDArray[np.bool_]) -> Evidence:
     match = found.material.match
     blocks = [(effects(*figures), found.draws, found.curve.effects, left_out(match))]
     names, families = list(NAMES), [kind.family for kind in KINDS.values()]
     count = len(found.draws.permuted)
     for one in found.scored:
         effect = spread.effects(one.reference, one.candidate)
-        first = spread.effects(one.reference, one.chain) if heard else np.zeros(len(spread.FIGURES))
+        first = np.where(heard, spread.effects(one.reference, one.chain), 0.0)
         # Only the first generation is scored; the others are taken as its multiples.
         rising = np.outer(np.arange(1, len(found.curve.effects) + 1), first)
         drawn = spread.draws(one.reference, one.candidate, count, found.seed)
