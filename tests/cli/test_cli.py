@@ -45,7 +45,6 @@ def test_edit_tells_what_it_did_and_what_to_do_next(source, tmp_path):
         (("edit", "IN"), "-o OUT is missing"),
         (("edit", "IN", "-o", "s3://bucket/x", *FLAGS), "a run folder is local"),
         (("edit", "missing.jsonl", "-o", "OUT", *FLAGS), "no such file or folder: missing.jsonl"),
-        (("edit", "IN", "-o", "OUT"), "--prior is missing"),
         (("edit", "IN", "-o", "OUT", "--prior", "ngram:nowhere"), "no n-gram model in nowhere"),
         (("edit", "IN", "-o", "OUT", "--threshold", "2", *FLAGS), "--threshold is a probability between 0 and 1"),
         (("edit", "IN", "-o", "OUT", "--sampler", "beam", *FLAGS), "'beam' is not one of"),

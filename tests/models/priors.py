@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+from serving import Behaviour, model_of, start
 from tiny import FAMILIES
 
 from recension.models.fake import fake_prior
@@ -36,11 +38,33 @@ def transformers_prior(family: str) -> Callable[[Path], Prior]:
     return make
 
 
+def served(folder: Path) -> Prior:
+    """A real model behind our small server, which goes when the tests do."""
+    from tokenizers import Tokenizer
+
+    place = FAMILIES["gpt2"](folder)
+    tokenizer = Tokenizer.from_file(str(place / "tokenizer.json"))
+    port = start(model_of(place), tokenizer, Behaviour(longest=96)).server_address[1]
+    return load_prior(
+        f"openai:tiny@http://127.0.0.1:{port}", PriorOptions(batch_tokens=256, prior_tokenizer=str(place))
+    )
+
+
+# Priors that somebody has running, each "NAME" or "NAME TOKENIZER", with ";" between: see CONTRIBUTING.md.
+RUNNING = [words.split() for words in os.environ.get("RECENSION_TEST_PRIORS", "").split(";") if words.strip()]
+
+
+def running(name: str, tokenizer: str | None = None) -> Callable[[Path], Prior]:
+    return lambda _: load_prior(name, PriorOptions(prior_tokenizer=tokenizer))
+
+
 PRIORS: dict[str, Callable[[Path], Prior]] = {
     "fake:plain": lambda _: fake_prior("plain"),
     "fake:sure": lambda _: fake_prior("sure"),
     "fake:headless": lambda _: fake_prior("headless"),
     "ngram": ngram,
+    "openai": served,
+    **{words[0]: running(*words) for words in RUNNING},
     **{
         f"hf:{family}": transformers_prior(family)
         for family in ("llama-metaspace", "llama-bytes", "gpt2", "qwen", "bloom")

@@ -282,8 +282,6 @@ def test_settings_that_cannot_work_are_refused(load):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("vllm:meta-llama/Llama-3.1-8B", "not in this version"),
-        ("openai:gpt@http://localhost", "not in this version"),
         ("hf:", "names no model"),
         ("meta-llama/Llama-3.1-8B", "names no model"),
         ("onnx:model", "unknown kind 'onnx'"),

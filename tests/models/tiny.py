@@ -115,6 +115,15 @@ def llama_metaspace(folder: Path) -> Path:
     return _save(folder, tokenizer, config, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})
 
 
+def llama(folder: Path) -> Path:
+    """Heads as wide as vLLM takes them on a CPU."""
+    from transformers import LlamaConfig
+
+    tokenizer = byte_level(["<|begin_of_text|>", "<|end_of_text|>"])
+    config = LlamaConfig(**_sizes(tokenizer, num_attention_heads=2, num_key_value_heads=1))
+    return _save(folder, tokenizer, config, {"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"})
+
+
 def llama_bytes(folder: Path) -> Path:
     """Of the plain kind, with shared key-value heads: what is run through compiled graphs on a CPU."""
     from transformers import LlamaConfig

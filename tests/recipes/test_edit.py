@@ -353,7 +353,6 @@ def test_a_setting_that_hardly_changes_anything_is_said_before(corpus, tmp_path)
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        (EditSpec(), "--prior is missing"),
         (EditSpec(prior="fake:sure", priors=("fake:sure",)), "not both"),
         (EditSpec(prior="fake:sure", threshold=1.5), "--threshold is a probability"),
         (EditSpec(prior="fake:sure", change_share=5), "0.05 is 5 %"),
@@ -365,7 +364,7 @@ def test_a_setting_that_hardly_changes_anything_is_said_before(corpus, tmp_path)
         (EditSpec(prior="fake:sure", protect=("(",)), "regular expression"),
         (EditSpec(prior="fake:sure", below=0.1, change_share=0.1), "--below"),
         (EditSpec(prior="nothing"), "ngram:PATH"),
-        (EditSpec(prior="embedded"), "not in this version"),
+        (EditSpec(prior="embedded:x"), "unknown kind"),
     ],
 )
 def test_bad_settings_are_refused_in_one_line(corpus, tmp_path, spec, said):

@@ -60,7 +60,7 @@ def losses(folder: Path, text: str, bos: bool = True) -> np.ndarray:
     lead = [tokenizer.bos_token_id] if bos and tokenizer.bos_token_id is not None else []
     context = model.config.max_position_embeddings
     found = np.full(len(ids), np.nan)
-    for start in range(0, len(ids), context // 2):
+    for start in range(0, len(ids), context - context // 4):
         window = lead + ids[start : start + context - len(lead)]
         with torch.no_grad():
             table = torch.log_softmax(model(torch.tensor([window])).logits[0].double(), dim=-1)

@@ -37,7 +37,7 @@ def tasks(inputs: tuple[str, ...], output: str | None, against: str | None, **va
     from recension.report.tasks import tasks_lines
 
     if len(inputs) != 1:
-        raise UsageError("name one model: hf:NAME_OR_PATH or ngram:PATH")
+        raise UsageError("name one model: hf:NAME_OR_PATH, ngram:PATH, vllm:NAME or openai:MODEL@URL")
     if output is None:
         raise UsageError("-o OUT is missing: the folder to write")
     out = output_path(output)

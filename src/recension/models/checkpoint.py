@@ -16,7 +16,7 @@ from recension.models.dense import dense_network, kernels_for
 from recension.models.heads import Head, Scorer
 from recension.models.lane import Lane
 from recension.models.options import PriorOptions
-from recension.models.surfaces import Surfaces, as_text, surfaces_of
+from recension.models.surfaces import Surfaces
 from recension.models.windows import OVERLAP
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
     device, dtype = device_of(options.device), dtype_of(options.dtype, options.device)
     with hub.quiet():
         hub.check_there(place, revision)
-        tokens = _tokens_of(hub.load_fast(place, revision))
+        tokens = hub.tokens_of(hub.load_fast(place, revision))
         model = hub.load_model(place, revision, dtype).to(device).eval()
         named = _Named(f"hf:{name}", hub.identity(place, revision, model.config))
         matmul: Matmul = "onednn" if onednn.usable(device, dtype) else "native"
@@ -74,7 +74,7 @@ def own_checkpoint(model: Any, tokenizer: Any, options: PriorOptions, name: str 
     """The same of a causal model of transformers that is in memory already, on its device, with its fast tokenizer."""
     device = next(model.parameters()).device
     taken = _take_apart(model.eval(), device, name, "native", context_of(model.config, options.context))
-    return _checkpoint(model, taken, _tokens_of(tokenizer), _Named(name, {"name": name}), options, "native")
+    return _checkpoint(model, taken, hub.tokens_of(tokenizer), _Named(name, {"name": name}), options, "native")
 
 
 class _Named(NamedTuple):
@@ -84,14 +84,13 @@ class _Named(NamedTuple):
     identity: dict[str, JSON]
 
 
-class _Tokens(NamedTuple):
-    tokenizer: Any
-    surfaces: Surfaces
-    bos: int | None
-
-
 def _checkpoint(
-    model: Any, taken: tuple[Body, Head] | None, tokens: _Tokens, named: _Named, options: PriorOptions, matmul: Matmul
+    model: Any,
+    taken: tuple[Body, Head] | None,
+    tokens: hub.Tokens,
+    named: _Named,
+    options: PriorOptions,
+    matmul: Matmul,
 ) -> Checkpoint:
     import torch
     import transformers
@@ -160,15 +159,6 @@ def dtype_of(name: str, device: str) -> torch.dtype:
     if name not in known:
         raise ModelError(f"dtype '{name}' is unknown; use auto, {', '.join(known)}")
     return known[name]
-
-
-def _tokens_of(loaded: Any) -> _Tokens:
-    """From the fast tokenizer as transformers wraps it."""
-    from tokenizers import Tokenizer
-
-    # A copy, so that nothing set here is seen by others who use the same tokenizer.
-    tokenizer = as_text(Tokenizer.from_str(loaded.backend_tokenizer.to_str()))
-    return _Tokens(tokenizer, surfaces_of(tokenizer, loaded.all_special_ids), loaded.bos_token_id)
 
 
 def context_of(config: Any, wanted: int | None) -> int:

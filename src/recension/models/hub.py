@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recension.document import JSON
 from recension.errors import ModelError
+from recension.models.surfaces import Surfaces, surfaces_of
 
 if TYPE_CHECKING:
     import torch
@@ -80,6 +81,27 @@ def load_fast(place: str, revision: str | None) -> Any:
     if not getattr(loaded, "is_fast", False):
         raise ModelError(f"hf:{place}: the model has no fast tokenizer (tokenizer.json), which exact spans need")
     return loaded
+
+
+class Tokens(NamedTuple):
+    """A tokenizer that reads all of a text as text, what its ids stand for, and its beginning-of-text token."""
+
+    tokenizer: Any
+    surfaces: Surfaces
+    bos: int | None
+
+
+def tokens_of(loaded: Any) -> Tokens:
+    """From the fast tokenizer as transformers wraps it."""
+    from tokenizers import Tokenizer
+
+    # A copy, so that nothing set here is seen by others who use the same tokenizer.
+    tokenizer = Tokenizer.from_str(loaded.backend_tokenizer.to_str())
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    # "</s>" in a document is four characters, not the end of it.
+    tokenizer.encode_special_tokens = True
+    return Tokens(tokenizer, surfaces_of(tokenizer, loaded.all_special_ids), loaded.bos_token_id)
 
 
 def load_model(place: str, revision: str | None, dtype: torch.dtype) -> Any:

@@ -10,11 +10,7 @@ from recension.ports import Prior
 
 __all__ = ["KINDS", "PriorOptions", "lend_prior", "load_prior"]
 
-KINDS = "embedded, hf:NAME_OR_PATH or ngram:PATH"
-_LATER = {
-    "vllm": "scoring with vLLM",
-    "openai": "scoring over an OpenAI-compatible API",
-}
+KINDS = "embedded, hf:NAME_OR_PATH, vllm:NAME_OR_PATH, openai:MODEL@URL or ngram:PATH"
 
 
 _OWN: dict[str, Prior] = {}
@@ -27,11 +23,11 @@ def lend_prior(name: str, prior: Prior) -> str:
 
 
 def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
-    """Load `embedded`, `hf:NAME_OR_PATH[@REVISION]`, `ngram:PATH` or `fake:KIND` (for tests)."""
+    """Load `embedded`, `hf:NAME_OR_PATH[@REVISION]`, `vllm:NAME_OR_PATH[@REVISION]`, `openai:MODEL@URL`, `ngram:PATH`
+    or `fake:KIND` (for tests).
+    """
     options = options or PriorOptions()
     scheme, _, rest = name.partition(":")
-    if scheme in _LATER:
-        raise ModelError(f"prior '{name}': {_LATER[scheme]} is not in this version; use {KINDS}")
     if name == "embedded":
         from recension.models.compiled import load_embedded
 
@@ -40,6 +36,8 @@ def load_prior(name: str, options: PriorOptions | None = None) -> Prior:
         raise ModelError(f"prior '{name}' names no model; write {KINDS}")
     if scheme == "hf":
         return _hf(rest, options)
+    if scheme in ("openai", "vllm"):
+        return _served(scheme, rest, options)
     if scheme == "ngram":
         from recension.models.ngram import NgramPrior
 
@@ -67,3 +65,13 @@ def _hf(name: str, options: PriorOptions) -> Prior:
     from recension.models.transformers_prior import load_transformers
 
     return load_transformers(name, options)
+
+
+def _served(scheme: str, name: str, options: PriorOptions) -> Prior:
+    if scheme == "openai":
+        from recension.models.openai_prior import load_openai
+
+        return load_openai(name, options)
+    from recension.models.vllm_prior import load_vllm
+
+    return load_vllm(name, options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from recension.errors import UsageError
 from recension.methods.toedit import Surfaces, surfaces
 from recension.models.load import PriorOptions, load_prior
 from recension.ports import Prior
@@ -26,7 +27,25 @@ def options_of(settings: PriorSettings) -> PriorOptions:
         batch_tokens=settings.batch_tokens,
         context=settings.context,
         runtime=settings.runtime,
+        prior_tokenizer=settings.prior_tokenizer,
+        requests=settings.requests,
+        api_key_variable=settings.api_key_variable,
     )
+
+
+def alone(prior: Prior) -> bool:
+    """Whether one process is enough: the model holds a GPU, or fills its batches by itself."""
+    return prior.spec.get("device") == "cuda" or prior.spec.get("kind") in ("openai", "vllm")
+
+
+def check_candidates(name: str, prior: Prior, k: int) -> None:
+    """Refuse before anything is written what a server will not give."""
+    most = prior.spec.get("candidates")
+    if isinstance(most, int) and k > most:
+        raise UsageError(
+            f"{name} gives at most {most} candidates, so --top-k {k} cannot work: ask for fewer, or, for vLLM, start the "
+            f"server with --max-logprobs {k + 2}"
+        )
 
 
 @lru_cache(maxsize=8)

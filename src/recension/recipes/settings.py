@@ -86,9 +86,13 @@ class RowSettings:
             raise UsageError("--max-row is 1 or more")
 
 
+# A tokenizer is in the spec of the prior that it belongs to; the others change no score.
+UNSCORED = ("prior_tokenizer", "requests", "api_key_variable")
+
+
 @dataclass(frozen=True, slots=True)
 class PriorSettings:
-    """How an hf: prior is run. All of it can change a score in its last digits, so all of it is in the key."""
+    """How a prior is run. What can change a score, if only in its last digits, is in the key; `UNSCORED` is not."""
 
     device: str = setting("auto", "Where an hf: model runs.", ("auto", "cpu", "cuda"), group="Model")
     dtype: str = setting(
@@ -109,10 +113,17 @@ class PriorSettings:
     context: int | None = setting(
         None, "Tokens it reads at most before a token [default: the model's].", metavar="N", group="Model"
     )
+    prior_tokenizer: str | None = setting(
+        None, "The tokenizer of an openai: model [default: MODEL].", metavar="NAME_OR_PATH", group="Model"
+    )
+    requests: int = setting(4, "Requests of an openai: prior at once, in each process.", metavar="N", group="Model")
+    api_key_variable: str = setting(
+        "OPENAI_API_KEY", "The environment variable with the key of the server.", metavar="NAME", group="Model"
+    )
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name in ("threads", "batch_tokens", "context"):
+        for name in ("threads", "batch_tokens", "context", "requests"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} is 1 or more")
@@ -123,7 +134,10 @@ class Effort:
     """How a run is carried out. None of this changes a byte of its output, so a stopped run goes on under another."""
 
     workers: int = setting(
-        0, "Processes. 0 = one for each core (one in all for a model on a GPU).", metavar="N", group="Effort"
+        0,
+        "Processes. 0 = one for each core (one in all for a model on a GPU or a server).",
+        metavar="N",
+        group="Effort",
     )
     limit: int | None = setting(
         None, "Stop after the first N input rows; a later call with a larger N goes on.", metavar="N", group="Effort"

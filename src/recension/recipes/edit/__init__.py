@@ -35,7 +35,7 @@ from recension.recipes.edit.budget import (
 from recension.recipes.edit.spec import EditSpec, Resolved, resolve
 from recension.recipes.edit.task import EDITS_SCHEMA, EditTask
 from recension.recipes.pages import as_inputs, check_some, encodable, identity_of, look_over, reading_of
-from recension.recipes.priors import forget, load, options_of
+from recension.recipes.priors import alone, check_candidates, forget, load, options_of
 from recension.recipes.settings import Effort, flat
 from recension.report import EditReport
 from recension.run.execute import Bounds, execute, seal
@@ -176,8 +176,8 @@ def _engine(job: _Job, effort: Effort) -> Engine:
 
 
 def _workers(job: _Job, effort: Effort) -> int:
-    """No more processes than pieces; one for a model that holds a GPU, or that no other process could load."""
-    wanted = 1 if _in_memory(job) else effort.workers or (1 if _on_gpu(job) else available_cores())
+    """No more processes than pieces; one where one is enough, or no other could load the model."""
+    wanted = 1 if _in_memory(job) else effort.workers or (1 if _alone(job) else available_cores())
     pieces: int = -(-job.corpus.size // job.shard_bytes)
     return max(1, min(wanted, pieces))
 
@@ -190,8 +190,14 @@ def _on_gpu(job: _Job) -> bool:
     return any(load(name, job.options).prior.spec.get("device") == "cuda" for name in set(job.resolved.priors))
 
 
+def _alone(job: _Job) -> bool:
+    return any(alone(load(name, job.options).prior) for name in set(job.resolved.priors))
+
+
 def _manifest(job: _Job, inputs: list[str]) -> Manifest:
     models = [load(name, job.options).prior.spec for name in job.resolved.priors]
+    for name in job.resolved.priors:
+        check_candidates(name, load(name, job.options).prior, job.resolved.sampling.top_k)
     identity: dict[str, JSON] = {
         "spec": {**job.resolved.identity(), "shard_bytes": job.shard_bytes},
         "inputs": [identity_of(file) for file in job.corpus.files],

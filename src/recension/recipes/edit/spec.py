@@ -12,7 +12,7 @@ from recension.errors import UsageError
 from recension.methods.protect import compile_protection
 from recension.methods.toedit import Sampling
 from recension.recipes.priors import DEFAULT_PRIOR
-from recension.recipes.settings import PriorSettings, RowSettings, check_types, flat, setting, settings
+from recension.recipes.settings import UNSCORED, PriorSettings, RowSettings, check_types, flat, setting, settings
 
 PAPER: Mapping[str, Any] = {
     "threshold": 0.99,
@@ -31,7 +31,8 @@ class EditSpec:
     """Everything that can change what `edit` writes."""
 
     prior: str = setting(
-        "", "The model that scores the tokens: embedded, ngram:PATH or hf:NAME [default: embedded].", metavar="P",
+        "", "The model that scores the tokens: ngram:PATH, hf:NAME, vllm:NAME, openai:MODEL@URL [default: embedded].",
+        metavar="P",
         group="Prior",
     )  # fmt: skip
     priors: tuple[str, ...] = setting(
@@ -116,6 +117,7 @@ class Resolved:
             "batch_tokens",
             "context",
             "runtime",
+            *UNSCORED,
             "preset",
             "policy",
         ):

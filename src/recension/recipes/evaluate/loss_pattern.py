@@ -39,7 +39,7 @@ from recension.recipes.evaluate.measuring import shard_size, worker_count
 from recension.recipes.evaluate.spec import LossPatternSpec
 from recension.recipes.pages import as_inputs, check_some, encodable, identity_of, look_over, reading_of, yaml_config
 from recension.recipes.priors import forget, load, options_of
-from recension.recipes.settings import Effort, flat
+from recension.recipes.settings import UNSCORED, Effort, flat
 from recension.report import LossPatternReport, loss_pattern_page
 from recension.run.execute import Bounds, execute, seal
 from recension.run.folder import output_path
@@ -125,7 +125,7 @@ def evaluate_loss_pattern(
 def _manifest(spec: LossPatternSpec, corpus: Corpus, options: PriorOptions, given: list[str]) -> Manifest:
     models: list[JSON] = [dict(load(name, options).prior.spec) for name in (spec.real, spec.synthetic)]
     identity: dict[str, JSON] = {
-        "spec": {name: value for name, value in flat(spec).items() if name not in ("real", "synthetic")},
+        "spec": {name: value for name, value in flat(spec).items() if name not in ("real", "synthetic", *UNSCORED)},
         "inputs": [identity_of(file) for file in corpus.files],
         "layout": corpus.layout.to_json(),
         "models": models,

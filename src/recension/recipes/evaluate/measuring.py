@@ -14,7 +14,7 @@ from recension.models.load import PriorOptions
 from recension.recipes.evaluate.domains import Domain
 from recension.recipes.joined import Joined, named
 from recension.recipes.pages import identity_of, look_over, reading_of
-from recension.recipes.priors import load
+from recension.recipes.priors import alone, load
 from recension.recipes.settings import RowSettings
 from recension.run.execute import totals
 from recension.run.progress import Observer
@@ -100,9 +100,9 @@ def shard_size(total: int) -> int:
 
 
 def worker_count(wanted: int, models: tuple[str, ...], options: PriorOptions, pieces: int) -> int:
-    """No more processes than pieces; one for a model that holds a GPU."""
-    on_gpu = any(load(name, options).prior.spec.get("device") == "cuda" for name in models)
-    return max(1, min(wanted or (1 if on_gpu else available_cores()), pieces))
+    """No more processes than pieces; one where one is enough."""
+    single = any(alone(load(name, options).prior) for name in models)
+    return max(1, min(wanted or (1 if single else available_cores()), pieces))
 
 
 def check_some_used(out: Path, domains: Domains) -> None:

@@ -34,7 +34,7 @@ from recension.recipes.evaluate.measuring import (
 from recension.recipes.evaluate.spec import EvaluateEffort, PerplexitySpec
 from recension.recipes.pages import as_inputs, encodable, yaml_config
 from recension.recipes.priors import forget, load, options_of
-from recension.recipes.settings import flat
+from recension.recipes.settings import UNSCORED, flat
 from recension.report import PerplexityReport, perplexity_page
 from recension.run.execute import Bounds, execute, seal
 from recension.run.folder import output_path
@@ -70,7 +70,7 @@ def evaluate_ppl(
     spec, effort, observer = spec or PerplexitySpec(), effort or EvaluateEffort(), observer or Silent()
     out = output_path(out)
     if not spec.prior:
-        raise UsageError("name the model to measure: hf:NAME, ngram:PATH")
+        raise UsageError("name the model to measure: hf:NAME, vllm:NAME, openai:MODEL@URL, ngram:PATH")
     domains = open_domains(domains_of(as_inputs(data), spec.domains, spec.domain_key), spec.rows, spec.limit, out)
     look_over_all(domains, observer)
     options = replace(options_of(spec.model), bos=spec.mode == "standard")
@@ -106,7 +106,9 @@ def schema_of(models: tuple[str, ...]) -> pa.Schema:
 
 
 def _manifest(spec: PerplexitySpec, domains: Domains, options: PriorOptions, given: list[str]) -> Manifest:
-    chosen = {name: value for name, value in flat(spec).items() if name not in ("prior", "against", "domains")}
+    chosen = {
+        name: value for name, value in flat(spec).items() if name not in ("prior", "against", "domains", *UNSCORED)
+    }
     if spec.mode == "standard":
         chosen.pop("paper_batch")  # it has no say
     models: list[JSON] = [dict(load(name, options).prior.spec) for name in spec.models]

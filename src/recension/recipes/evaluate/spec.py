@@ -13,7 +13,9 @@ from recension.recipes.settings import ARGUMENT, PriorSettings, RowSettings, che
 class PerplexitySpec:
     """Everything that can change a figure."""
 
-    prior: str = setting("", "The model: hf:NAME, ngram:PATH, or hf:RUN of a training run.", group=ARGUMENT)
+    prior: str = setting(
+        "", "The model: hf:NAME, hf:RUN of a training run, ngram:PATH, vllm:NAME or openai:MODEL@URL.", group=ARGUMENT
+    )
     against: str | None = setting(
         None, "A second model on the same text: gives the paired difference, MODEL less this one.", metavar="MODEL",
         group="Measure",

@@ -27,7 +27,7 @@ from recension.recipes.evaluate.task_results import (
 )
 from recension.recipes.pages import encodable, yaml_config
 from recension.recipes.priors import options_of
-from recension.recipes.settings import PriorSettings, check_types, flat, setting, settings
+from recension.recipes.settings import UNSCORED, PriorSettings, check_types, flat, setting, settings
 from recension.report.tasks import TaskResult, TasksReport, tasks_page
 from recension.run.execute import seal
 from recension.run.folder import output_path
@@ -140,6 +140,7 @@ def _manifest(model: str, spec: TasksSpec, files: Sequence[TaskFile], asked: Har
     said = flat(spec)
     for name in ("file", "task_config", "include"):
         del said[name]  # what is in the files counts, and not where they are
+    said = {name: value for name, value in said.items() if name not in UNSCORED}
     if not model.startswith("hf:"):
         said = {name: value for name, value in said.items() if name not in _CHECKPOINTS}
     identity: dict[str, JSON] = {
@@ -221,7 +222,8 @@ def _finish(run: Run, model: str, files: Sequence[TaskFile], asked: HarnessModel
 
 def _said(config: Mapping[str, Any], model: str) -> dict[str, str]:
     """The settings that have a say, as words."""
-    kept = config if model.startswith("hf:") else {k: v for k, v in config.items() if k not in _CHECKPOINTS}
+    unsaid = UNSCORED if model.startswith("hf:") else (*UNSCORED, *_CHECKPOINTS)
+    kept = {k: v for k, v in config.items() if k not in unsaid}
     words = {k: ", ".join(map(str, v)) if isinstance(v, list) else str(v) for k, v in kept.items() if v is not None}
     return {name: value for name, value in words.items() if value}
 
