@@ -226,6 +226,39 @@ def score_cpu(found: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def calibration() -> str:
+    """What `studies/audit_calibration/` found."""
+    path = DOCS.parent / "studies" / "audit_calibration" / "results.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+
+    def row(name: str, one: dict[str, Any]) -> tuple[str, ...]:
+        shares = (one["at_risk_or_worse"], one["healthy"])
+        told = [f"{share:.0%} ({low:.0%} to {high:.0%})" for share, low, high in shares]
+        return (name, f"{one['trials']}", *told, f"{one['placed_at']:g}" if "placed_at" in one else "–")
+
+    rows = [row(f"human halves by source, {int(n):,} words", one) for n, one in found["null"]["found"].items()]
+    budget = found["power"]["setting"]["chain_budget"]
+    rows += [row(f"n-gram chain, {name}, {budget:,} words", one) for name, one in found["power"]["found"].items()]
+    budget = found["shift"]["setting"]["chain_budget"]
+    rows.append(row(f"human text of another domain, {budget:,} words", found["shift"]["found"]["all"]))
+    cases = {**found["llm"]["found"], **found["sizes"]["found"]}
+    told = [
+        (name, one["level"], f"{one['generations']:g}", *(f"{one['families'].get(f, ['–'])[0]}" for f in FAMILIES))
+        for name, one in cases.items()
+    ]
+    return (
+        "Five human domains; shares with Clopper-Pearson intervals. *Placed at*: the median, over trials, of the median "
+        "generation of all figures.\n\n"
+        + table(("case", "trials", "at risk or worse", "healthy", "placed at"), rows)
+        + "\n\nSingle cases: text of language models, and n-gram chains that are six times as large as what is audited of "
+        "them. Generations by family.\n\n"
+        + table(("case", "level", "median", *FAMILIES), told)
+    )
+
+
+FAMILIES = ("repetition", "tail", "concentration")
+
+
 def embedded() -> str:
     """What `studies/embedded/` found."""
     study = DOCS.parent / "studies" / "embedded"
@@ -267,6 +300,7 @@ def benchmarks_page() -> str:
         told = TELLERS[path.stem](found) if path.stem in TELLERS else f"```json\n{json.dumps(found, indent=1)}\n```"
         parts.append(f"## {path.stem}\n\n{told}\n")
     parts.append(f"## The embedded prior\n\n{embedded()}\n")
+    parts.append(f"## Calibration of the audit\n\n{calibration()}\n")
     return "\n".join(parts)
 
 
