@@ -251,8 +251,7 @@ def calibration() -> str:
         "generation of all figures.\n\n"
         + table(("case", "trials", "at risk or worse", "healthy", "placed at"), rows)
         + "\n\nSingle cases: text of language models, and n-gram chains that are six times as large as what is audited of "
-        "them. Generations by family.\n\n"
-        + table(("case", "level", "median", *FAMILIES), told)
+        "them. Generations by family.\n\n" + table(("case", "level", "median", *FAMILIES), told)
     )
 
 
