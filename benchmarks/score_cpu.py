@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def documents(folder: Path, count: int) -> list[str]:
     """Texts of many lengths, each at most MOST tokens of the model at hand."""
     rows = [json.loads(line)["text"] for line in (HERE.parent / "samples" / "unseen.jsonl").open(encoding="utf-8")]
     chosen = [rows[i * len(rows) // count] for i in range(count)]
+    random.Random(0).shuffle(chosen)  # corpora are shuffled; these rows stand by domain, and so by length
     tokenizer: Any = read_tokenizer(folder)[0]  # type: ignore[index]
     texts = []
     for text in chosen:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
+
+TURN = 0.0005  # seconds a thread may keep the interpreter: the one that feeds the GPU must not wait long for it
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,6 +43,8 @@ class ThreadEngine:
 
         pool = ThreadPoolExecutor(self.workers)
         pending: set[Future[Result]] = set()
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(min(before, TURN))
         try:
             for item in items:
                 pending.add(pool.submit(work, item))
@@ -50,6 +55,7 @@ class ThreadEngine:
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
+            sys.setswitchinterval(before)
 
 
 def _finished(pending: set[Future[Result]]) -> Iterator[Result]:

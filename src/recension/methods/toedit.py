@@ -203,7 +203,7 @@ def edit_text(
     can = where.editable & (columns >= 0)
     rows = np.flatnonzero(can)
     rows = rows[proposal.tokens[rows, columns[rows]] != scores.ids[scores.flagged[rows]]]
-    edits = [_edit_at(int(row), int(columns[row]), (text, fields, scores, surfaces), (proposal, where)) for row in rows]
+    edits = _edits_at(rows, columns[rows], (text, fields, scores, surfaces), (proposal, where))
     # Two tokens with the same characters (a byte-level alias) are no change.
     kept = [i for i, edit in enumerate(edits) if edit.old != edit.new]
     rows, edits = rows[kept], [edits[i] for i in kept]
@@ -230,22 +230,29 @@ def surfaces(texts: Sequence[str | None]) -> Surfaces:
     return Surfaces(texts, np.array([bool(t) and "\0" not in (t or "") for t in texts], dtype=bool))
 
 
-def _edit_at(
-    row: int,
-    column: int,
+def _edits_at(
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
     source: tuple[str, tuple[Field, ...], TokenScores, Surfaces],
     drawn: tuple[Proposal, Standing],
-) -> Edit:
+) -> list[Edit]:
+    """The edits of the flagged tokens `rows`, each to the candidate in its column. By columns: they may be many."""
     text, fields, scores, vocabulary = source
     proposal, where = drawn
-    position = int(scores.flagged[row])
-    start, end = (int(x) for x in scores.spans[position])
-    field = fields[int(where.field[row])]
-    new = vocabulary.texts[int(proposal.tokens[row, column])]
-    assert new is not None  # propose() draws only tokens that have a surface
-    p_old = float(np.exp(scores.logprobs[position]))
-    p_new = float(np.exp(proposal.logprobs[row, column]))
-    return Edit(field.path, start - field.start, end - field.start, text[start:end], new, p_old, p_new, position)
+    positions = scores.flagged[rows]
+    at = where.field[rows]
+    begins = np.array([f.start for f in fields], dtype=np.int64)[at].tolist()
+    paths = [fields[i].path for i in at.tolist()]
+    starts, ends = scores.spans[positions].T.tolist()
+    texts = vocabulary.texts  # propose() draws only tokens that have a surface
+    new = [texts[i] or "" for i in proposal.tokens[rows, columns].tolist()]
+    p_old = np.exp(scores.logprobs[positions]).tolist()
+    p_new = np.exp(proposal.logprobs[rows, columns]).tolist()
+    old = [text[a:b] for a, b in zip(starts, ends, strict=True)]
+    from_start = [a - begin for a, begin in zip(starts, begins, strict=True)]
+    to_end = [b - begin for b, begin in zip(ends, begins, strict=True)]
+    columns_of = (paths, from_start, to_end, old, new, p_old, p_new, positions.tolist())
+    return list(map(Edit._make, zip(*columns_of, strict=True)))
 
 
 def _count(

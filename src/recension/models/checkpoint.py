@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
-
 from recension.document import JSON
 from recension.errors import MissingExtraError, ModelError
 from recension.models import hub, onednn, packed_attention
@@ -16,6 +14,7 @@ from recension.models.dense import dense_network, kernels_for
 from recension.models.heads import Head, Scorer
 from recension.models.lane import Lane
 from recension.models.options import PriorOptions
+from recension.models.probes import Probes, table
 from recension.models.surfaces import Surfaces
 from recension.models.windows import OVERLAP
 
@@ -42,6 +41,7 @@ class Checkpoint:
     context: int
     batch_tokens: int
     spec: dict[str, JSON]
+    errors: dict[str, float]  # by way: how far its log-probabilities of the probes are from the truth, in nats
 
 
 def load_checkpoint(name: str, options: PriorOptions) -> Checkpoint:
@@ -84,20 +84,23 @@ class _Named(NamedTuple):
     identity: dict[str, JSON]
 
 
+class _Taken(NamedTuple):
+    """A model taken apart, and how far each way that was tried is from the truth."""
+
+    body: Body
+    head: Head
+    errors: dict[str, float]
+
+
 def _checkpoint(
-    model: Any,
-    taken: tuple[Body, Head] | None,
-    tokens: hub.Tokens,
-    named: _Named,
-    options: PriorOptions,
-    matmul: Matmul,
+    model: Any, taken: _Taken | None, tokens: hub.Tokens, named: _Named, options: PriorOptions, matmul: Matmul
 ) -> Checkpoint:
     import torch
     import transformers
 
     if taken is None:
         raise ModelError(f"{named.name}: its parts do not give what the whole model gives")
-    body, head = taken
+    body, head, errors = taken
     device = body.device
     surfaces, bos = tokens.surfaces, tokens.bos if options.bos else None
     known = len(surfaces.characters)
@@ -126,7 +129,7 @@ def _checkpoint(
         "torch": str(torch.__version__),
         "transformers": str(transformers.__version__),
     }
-    return Checkpoint(tokens.tokenizer, surfaces, body, scorer, lane, bos, context, budget, spec)
+    return Checkpoint(tokens.tokenizer, surfaces, body, scorer, lane, bos, context, budget, spec, errors)
 
 
 def lane_for(body: Body, scorer: Scorer) -> Lane | None:
@@ -173,87 +176,66 @@ def context_of(config: Any, wanted: int | None) -> int:
 # --- taking a model apart -------------------------------------------------------------------------------------------
 
 
-def _take_apart(model: Any, device: torch.device, name: str, matmul: Matmul, context: int) -> tuple[Body, Head] | None:
+def _take_apart(model: Any, device: torch.device, name: str, matmul: Matmul, context: int) -> _Taken | None:
     """The fastest layout and the plainest head that give what the whole model gives; None if oneDNN's do not."""
     import torch
 
-    probes = _probes(int(model.config.get_text_config().vocab_size))
-    with torch.inference_mode():
+    # Not in inference mode: the weights are widened for a moment, and no weight may become a tensor of that mode.
+    with torch.no_grad():
         whole = Body(model, "equal-lengths", True, device)
-        truth = torch.log_softmax(whole.rows(probes).float(), dim=-1)
-        if not bool(torch.isfinite(truth).all()):
+        probes = Probes(model, whole)
+        if not bool(torch.isfinite(probes.said).all()):
             raise ModelError(f"{name}: the model gives probabilities that are no numbers; are its weights intact?")
-        _check_causal(whole, probes, truth, name)
-        tolerance = 2e-3 if next(model.parameters()).dtype == torch.float32 else 0.1
-        network, head = _plain_head(model, whole, probes, truth, tolerance)
+        _check_causal(whole, probes, name)
+        network, head = _plain_head(model, whole, probes)
         if head is None:
-            return whole, Head(None, None, 1.0, 0.0, truth.shape[1])
-        layout: Layout = "packed" if _packs(model, network, head, probes, truth, tolerance) else "equal-lengths"
+            return _Taken(whole, Head(None, None, 1.0, 0.0, probes.said.shape[1]), probes.errors)
+        layout: Layout = "packed" if _packs(model, network, head, probes) else "equal-lengths"
         body = Body(network, layout, False, device)
         if matmul == "native":
             if device.type == "cuda" and layout == "packed":
-                body = _by_ourselves(body, head, context, probes, truth, tolerance)
-            return body, head
+                body = _by_ourselves(body, head, context, probes)
+            return _Taken(body, head, probes.errors)
         head = head.through_onednn()
         try:
-            if onednn.replace_linears(network) and not _differs(body, head, probes, truth, tolerance):
-                return body, head
+            if onednn.replace_linears(network) and _same("oneDNN", body, head, probes):
+                return _Taken(body, head, probes.errors)
         except (AttributeError, RuntimeError, TypeError):
             pass  # a layer whose weight is used without the layer
     return None
 
 
-def _by_ourselves(
-    body: Body, head: Head, context: int, probes: list[Any], truth: torch.Tensor, tolerance: float
-) -> Body:  # fmt: skip
+def _by_ourselves(body: Body, head: Head, context: int, probes: Probes) -> Body:
     """The body with a network that we run, where its build is known and the result the same."""
     network = dense_network(body.network, context, kernels_for(body.device))
     if network is None:
         return body
     ours = replace(body, network=network)
-    # Half the roundings are not there, so it may differ from the network by more than that from itself.
-    return body if _differs(ours, head, probes, truth, 2 * tolerance) else ours
+    return ours if _same("own", ours, head, probes) else body
 
 
-def _differs(body: Body, head: Head, probes: list[Any], truth: torch.Tensor, tolerance: float) -> bool:
-    import torch
-
-    return _far(torch.log_softmax(head.logits(body.rows(probes)).float(), dim=-1), truth, tolerance)
+def _same(name: str, body: Body, head: Head, probes: Probes) -> bool:
+    return probes.pass_rows(name, head.logits(body.rows(probes.sequences)))
 
 
-def _probes(vocabulary: int) -> list[np.ndarray[Any, np.dtype[np.int32]]]:
-    """A few sequences of different lengths whose tokens are spread over the vocabulary."""
-    spread = (np.arange(1, 64, dtype=np.int64) * 7919) % vocabulary
-    return [spread[a:b].astype(np.int32) for a, b in ((0, 17), (17, 22), (22, 45), (45, 57))]
-
-
-def _far(left: torch.Tensor, right: torch.Tensor, tolerance: float) -> bool:
-    difference = (left - right).abs()
-    return not bool(difference.mean() <= tolerance / 4) or not bool(difference.max() <= tolerance * 4)
-
-
-def _check_causal(whole: Body, probes: list[Any], truth: torch.Tensor, name: str) -> None:
-    import torch
-
-    changed = [probe.copy() for probe in probes]
+def _check_causal(whole: Body, probes: Probes, name: str) -> None:
+    changed = [probe.copy() for probe in probes.sequences]
     changed[0][-1] = changed[0][0]
-    again = torch.log_softmax(whole.rows(changed).float(), dim=-1)
-    last = len(probes[0]) - 1
-    moved = (again[: last + 1] - truth[: last + 1]).abs().amax(dim=1)
+    again = table(whole.rows(changed))
+    last = len(changed[0]) - 1
+    moved = (again[: last + 1] - probes.said[: last + 1]).abs().amax(dim=1)
     if bool(moved[:last].max() > 1e-3 * moved[last]):
         raise ModelError(f"{name}: the model looks ahead (not a causal language model), so it cannot score a text")
 
 
-def _plain_head(
-    model: Any, whole: Body, probes: list[Any], truth: torch.Tensor, tolerance: float
-) -> tuple[Any, Head | None]:
+def _plain_head(model: Any, whole: Body, probes: Probes) -> tuple[Any, Head | None]:
     import torch
 
     linear = model.get_output_embeddings()
     network = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
     if linear is None or network is None or network is model or not isinstance(linear, torch.nn.Linear):
         return None, None
-    hidden = Body(network, "equal-lengths", False, whole.device).rows(probes)
+    hidden = Body(network, "equal-lengths", False, whole.device).rows(probes.sequences)
     if hidden.shape[-1] != linear.weight.shape[1]:
         return None, None
     text = model.config.get_text_config()
@@ -262,12 +244,12 @@ def _plain_head(
     scale = getattr(text, "logit_scale", None) or (1.0 / scaling if scaling else 1.0)
     for settings in ((1.0, 0.0), (scale, softcap), (scale, 0.0)):
         head = Head(linear.weight, linear.bias, *settings, vocabulary=linear.weight.shape[0])
-        if not _far(torch.log_softmax(head.logits(hidden).float(), dim=-1), truth, tolerance):
+        if probes.pass_rows("head", head.logits(hidden)):
             return network, head
     return None, None
 
 
-def _packs(model: Any, network: Any, head: Head, probes: list[Any], truth: torch.Tensor, tolerance: float) -> bool:
+def _packs(model: Any, network: Any, head: Head, probes: Probes) -> bool:
     """Switch the model to packed attention if it can be, and say whether it was."""
     kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
     if not getattr(model, "_supports_flash_attn", False) or not set(kinds) <= {"full_attention", "sliding_attention"}:
@@ -276,7 +258,7 @@ def _packs(model: Any, network: Any, head: Head, probes: list[Any], truth: torch
     native = model.config._attn_implementation
     model.set_attn_implementation(packed_attention.NAME)
     try:
-        if not _differs(Body(network, "packed", False, truth.device), head, probes, truth, tolerance):
+        if _same("packed", Body(network, "packed", False, probes.said.device), head, probes):
             return True
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
         pass  # its attention cannot be told to

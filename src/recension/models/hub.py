@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recension.document import JSON
 from recension.errors import ModelError
-from recension.models.surfaces import Surfaces, surfaces_of
+from recension.models.surfaces import Surfaces, as_text, surfaces_of
 
 if TYPE_CHECKING:
     import torch
@@ -96,11 +96,7 @@ def tokens_of(loaded: Any) -> Tokens:
     from tokenizers import Tokenizer
 
     # A copy, so that nothing set here is seen by others who use the same tokenizer.
-    tokenizer = Tokenizer.from_str(loaded.backend_tokenizer.to_str())
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    # "</s>" in a document is four characters, not the end of it.
-    tokenizer.encode_special_tokens = True
+    tokenizer = as_text(Tokenizer.from_str(loaded.backend_tokenizer.to_str()))
     return Tokens(tokenizer, surfaces_of(tokenizer, loaded.all_special_ids), loaded.bos_token_id)
 
 

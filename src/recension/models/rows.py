@@ -48,7 +48,7 @@ def joined(text: Encoded, windowed: Sequence[tuple[Window, Rows]], surfaces: Sur
         chances.append(widen(rows.rival_logprobs, width, -np.inf))
     marked, ids, best = np.concatenate(flagged), np.concatenate(rivals), np.concatenate(chances)
     mass = np.exp(best.astype(np.float64)).sum(axis=1)
-    kept = np.isin(text.ids, list(surfaces.special), invert=True)
+    kept = np.isin(text.ids, surfaces.rare, invert=True)
     if not kept.all():
         # A special token in a text is its "unknown": the model reads it, nobody edits it.
         marked = (np.cumsum(kept) - 1)[marked]

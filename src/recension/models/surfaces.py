@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _WORKING = "byte-level BPE (GPT-2, Llama 3, Qwen) and SentencePiece-style tokenizers (Llama 2, Mistral, Gemma) work"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Surfaces:
     """What the ids of a tokenizer stand for.
 
@@ -35,6 +36,21 @@ class Surfaces:
     characters: tuple[str | None, ...]
     pieces: tuple[bytes, ...] | None
     special: frozenset[int]
+
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """Which ids stand for characters."""
+        return np.array([c is not None for c in self.characters], dtype=bool)
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """How many bytes each id stands for."""
+        return np.array([len(piece) for piece in self.pieces or ()], dtype=np.int64)
+
+    @cached_property
+    def rare(self) -> NDArray[np.int64]:
+        """The special ids, in order."""
+        return np.array(sorted(self.special), dtype=np.int64)
 
 
 class Encoded(NamedTuple):
@@ -85,7 +101,7 @@ def token_spans(
     text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], surfaces: Surfaces
 ) -> NDArray[np.int32]:
     """The (T, 2) places where `text[start:end]` is exactly the surface of the token; (-1, -1) elsewhere."""
-    if (spans := _spans_by_bytes(text, ids, surfaces)) is not None:
+    if (spans := _spans_by_bytes(text, ids, np.array(ids, dtype=np.int32), surfaces)) is not None:
         return spans
     return _spans_by_offsets(text, ids, offsets, surfaces)
 
@@ -100,12 +116,13 @@ def encode(tokenizer: Any, texts: Sequence[str], surfaces: Surfaces) -> list[Enc
     found = []
     for text, encoding in zip(texts, tokenizer.encode_batch_fast(texts, add_special_tokens=False), strict=True):
         ids: list[int] = encoding.ids
-        spans = _spans_by_bytes(text, ids, surfaces)
+        array = np.array(ids, dtype=np.int32)
+        spans = _spans_by_bytes(text, ids, array, surfaces)
         if spans is None:
             # The tokenizer changed the text (NFC, say): ask for its offsets.
             found.append(_by_offsets(text, tokenizer.encode(text, add_special_tokens=False), surfaces))
         else:
-            found.append(Encoded(np.asarray(ids, dtype=np.int32), spans))
+            found.append(Encoded(array, spans))
     return found
 
 
@@ -161,29 +178,29 @@ def _byte_alphabet() -> dict[str, int]:
     return alphabet
 
 
-def _spans_by_bytes(text: str, ids: Sequence[int], surfaces: Surfaces) -> NDArray[np.int32] | None:
+def _spans_by_bytes(
+    text: str, ids: Sequence[int], array: NDArray[np.int32], surfaces: Surfaces
+) -> NDArray[np.int32] | None:
     """Spans from the lengths of the tokens' bytes; None where the tokens do not spell the text byte for byte."""
     pieces = surfaces.pieces
     if pieces is None:
         return None
-    spelled = [pieces[i] for i in ids]
     raw = text.encode("utf-8")
-    if b"".join(spelled) != raw:
+    if b"".join(map(pieces.__getitem__, ids)) != raw:
         return None
-    ends = np.cumsum(np.fromiter(map(len, spelled), dtype=np.int64, count=len(spelled)))
-    borders = np.concatenate([np.zeros(1, dtype=np.int64), ends])
-    if len(raw) == len(text):
-        spans = np.stack([borders[:-1], borders[1:]], axis=1).astype(np.int32)
-        whole = np.ones(len(spelled), dtype=bool)
-    else:
-        opens = (np.frombuffer(raw, dtype=np.uint8) & 0xC0) != 0x80
-        opens = np.concatenate([opens, np.ones(1, dtype=bool)])
-        before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(opens[:-1])])
-        spans = np.stack([before[borders[:-1]], before[borders[1:]]], axis=1).astype(np.int32)
-        whole = opens[borders[:-1]] & opens[borders[1:]]
-    characters = surfaces.characters
-    known = np.fromiter((characters[i] is not None for i in ids), dtype=bool, count=len(spelled))
-    spans[~(whole & known)] = -1
+    borders = np.zeros(len(array) + 1, dtype=np.int64)
+    np.cumsum(surfaces.sizes[array], out=borders[1:])
+    sound = surfaces.known[array]
+    if len(raw) != len(text):
+        opens = np.ones(len(raw) + 1, dtype=bool)
+        opens[:-1] = (np.frombuffer(raw, dtype=np.uint8) & 0xC0) != 0x80
+        sound &= opens[borders[:-1]] & opens[borders[1:]]
+        before = np.zeros(len(raw) + 1, dtype=np.int64)
+        np.cumsum(opens[:-1], out=before[1:])
+        borders = before[borders]
+    spans = np.empty((len(array), 2), dtype=np.int32)
+    spans[:, 0], spans[:, 1] = borders[:-1], borders[1:]
+    spans[~sound] = -1
     return spans
 
 

@@ -84,7 +84,7 @@ class TransformersPrior:
             targets.append(sequence[first:])
             begin += len(sequence)
         wanted = np.concatenate(targets)
-        return Pack(sequences, np.concatenate(places), wanted, ~np.isin(wanted, list(parts.surfaces.special)))
+        return Pack(sequences, np.concatenate(places), wanted, ~np.isin(wanted, parts.surfaces.rare))
 
     def _score_pack(self, pack: Pack, ask: Ask) -> Rows:
         import torch

@@ -63,7 +63,7 @@ class Draft(NamedTuple):
 
     text: str
     fields: tuple[Field, ...]
-    edits: tuple[tuple[int, Edit], ...] = ()  # (generation, edit)
+    edits: tuple[tuple[int, tuple[Edit, ...]], ...] = ()  # by generation
 
 
 @dataclass(frozen=True)
@@ -148,24 +148,27 @@ class EditTask:
         choice = (self.sampling, protect, key)
         edited: Edited = edit_text(source.text, source.fields, scores, loaded.vocabulary, choice)
         tally.add(step, edited.counts)
-        log = (*last.edits, *((step, edit) for edit in edited.edits))
-        return Draft(edited.text, edited.fields, log)
+        return Draft(edited.text, edited.fields, (*last.edits, (step, edited.edits)))
 
     def _write(self, shard: ShardWriter, records: Sequence[Record], drafts: Sequence[Sequence[Draft]]) -> None:
         rows: list[OutRow] = []
-        log: list[tuple[Any, ...]] = []
+        log: list[list[Any]] = [[] for _ in EDITS_SCHEMA]
         for record, editions in zip(records, drafts, strict=True):
             for edition, draft in enumerate(editions, start=1):
                 number = shard.written + len(rows)
                 document = self._edited(record.document, draft)
                 texts = {f.path: draft.text[f.start : f.end] for f in draft.fields}
                 rows.append(OutRow(record, document, texts, edition))
-                log += [(number, document.id, edition, generation, *edit) for generation, edit in draft.edits]
+                for generation, edits in draft.edits:
+                    if not edits:
+                        continue
+                    fixed = ([value] * len(edits) for value in (number, document.id, edition, generation))
+                    for column, values in zip(log, (*fixed, *zip(*edits, strict=True)), strict=True):
+                        column.extend(values)
         if rows:
             shard.write(self.layout.batch(rows))
-        if log:
-            columns = list(zip(*log, strict=True))
-            arrays = [pa.array(c, type=f.type) for c, f in zip(columns, EDITS_SCHEMA, strict=True)]
+        if log[0]:
+            arrays = [pa.array(c, type=f.type) for c, f in zip(log, EDITS_SCHEMA, strict=True)]
             shard.log("edits", pa.RecordBatch.from_arrays(arrays, schema=EDITS_SCHEMA))
 
     def _edited(self, document: Document, draft: Draft) -> Document:
