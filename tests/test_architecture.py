@@ -132,12 +132,13 @@ def test_no_drawers_for_odds_and_ends():
 
 
 PUBLIC = [
-    "Ask", "ContinueSpec", "Document", "Dropped", "EditReport", "EditSpec", "Effort", "EvaluateEffort",
-    "LearningSettings", "LossPatternReport", "LossPatternSpec", "NgramEffort", "NgramSpec", "Origin",
-    "PerplexityReport", "PerplexitySpec", "PretrainSpec", "Prior", "PriorOptions", "PriorSettings", "RecensionError",
-    "RevertSpec", "RowSettings", "SftSpec", "TasksReport", "TasksSpec", "TokenScores", "TrainEffort", "TrainReport",
-    "Verification", "ViewSpec", "__version__", "edit", "evaluate_loss_pattern", "evaluate_ppl", "evaluate_tasks",
-    "load_prior", "plan_edit", "revert", "train_continue", "train_ngram", "train_pretrain", "train_sft", "verify",
+    "Ask", "AuditEffort", "AuditReport", "AuditSpec", "ContinueSpec", "Document", "Dropped", "EditReport", "EditSpec",
+    "Effort", "EvaluateEffort", "LearningSettings", "LossPatternReport", "LossPatternSpec", "NgramEffort",
+    "NgramSpec", "Origin", "PerplexityReport", "PerplexitySpec", "PretrainSpec", "Prior", "PriorOptions",
+    "PriorSettings", "ProfileReport", "ProfileSpec", "RecensionError", "RevertSpec", "RowSettings", "SftSpec",
+    "TasksReport", "TasksSpec", "TokenScores", "TrainEffort", "TrainReport", "Verification", "ViewSpec",
+    "__version__", "audit", "edit", "evaluate_loss_pattern", "evaluate_ppl", "evaluate_tasks", "load_prior",
+    "plan_edit", "profile", "revert", "train_continue", "train_ngram", "train_pretrain", "train_sft", "verify",
     "view",
 ]  # fmt: skip
 

@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "audit": "recension.recipes.audit.audit",
+    "AuditSpec": "recension.recipes.audit.spec",
+    "AuditEffort": "recension.recipes.audit.spec",
+    "AuditReport": "recension.report.audit",
+    "profile": "recension.recipes.audit.profile",
+    "ProfileSpec": "recension.recipes.audit.spec",
+    "ProfileReport": "recension.report.profile",
     "edit": "recension.recipes.edit",
     "plan_edit": "recension.recipes.edit",
     "EditSpec": "recension.recipes.edit",
@@ -58,6 +65,9 @@ _HOMES = {
 
 __all__ = [
     "Ask",
+    "AuditEffort",
+    "AuditReport",
+    "AuditSpec",
     "ContinueSpec",
     "Document",
     "Dropped",
@@ -77,6 +87,8 @@ __all__ = [
     "Prior",
     "PriorOptions",
     "PriorSettings",
+    "ProfileReport",
+    "ProfileSpec",
     "RecensionError",
     "RevertSpec",
     "RowSettings",
@@ -89,12 +101,14 @@ __all__ = [
     "Verification",
     "ViewSpec",
     "__version__",
+    "audit",
     "edit",
     "evaluate_loss_pattern",
     "evaluate_ppl",
     "evaluate_tasks",
     "load_prior",
     "plan_edit",
+    "profile",
     "revert",
     "train_continue",
     "train_ngram",
@@ -109,6 +123,9 @@ if TYPE_CHECKING:
     from recension.errors import RecensionError
     from recension.models.load import PriorOptions, load_prior
     from recension.ports import Ask, Prior, TokenScores
+    from recension.recipes.audit.audit import audit
+    from recension.recipes.audit.profile import profile
+    from recension.recipes.audit.spec import AuditEffort, AuditSpec, ProfileSpec
     from recension.recipes.edit import EditSpec, edit, plan_edit
     from recension.recipes.evaluate.loss_pattern import evaluate_loss_pattern
     from recension.recipes.evaluate.perplexity import evaluate_ppl
@@ -121,6 +138,8 @@ if TYPE_CHECKING:
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
     from recension.recipes.view import ViewSpec, view
     from recension.report import EditReport, LossPatternReport, PerplexityReport, TrainReport
+    from recension.report.audit import AuditReport
+    from recension.report.profile import ProfileReport
     from recension.report.tasks import TasksReport
     from recension.run.verify import Verification, verify
 

@@ -52,6 +52,8 @@ def line(now: Progress, pace: tuple[float, float, float | None]) -> str:
     _, tokens_per_second, left = pace
     if now.stage == "sample":
         return f"sampling the input: {now.shards} shards"
+    if not (now.documents or now.tokens or now.dropped or now.figures):  # statistics: nothing is read
+        return now.stage if left is None else f"{now.stage}, {duration(left)} left"
     parts = [f"{now.documents:,} documents"] if now.documents or not now.figures else []
     parts.append(f"{now.tokens:,} tokens")
     if tokens_per_second >= 1:

@@ -127,8 +127,10 @@ def curve_chart(series: Mapping[str, Sequence[tuple[float, float]]], labels: Lab
             )
             legend_x += 30 + 6.4 * len(name)
         says.append(f"{name} from {short(line[0][1])} to {short(line[-1][1])}")
+    steps = int(width) if width in range(5, 9) else 4  # a step of a whole number where there is one
     ticks = [
-        (place(first + width * k / 4, bottom)[0], f"{first + width * k / 4:,.0f}") for k in range(5 if width else 1)
+        (place(first + width * k / steps, bottom)[0], _across(first + width * k / steps, width / steps))
+        for k in range(steps + 1 if width else 1)
     ]
     lines = []
     for k in range(1 + round((top - bottom) / step)):
@@ -138,6 +140,11 @@ def curve_chart(series: Mapping[str, Sequence[tuple[float, float]]], labels: Lab
         label = short(bottom + k * step)
         lines.append(f'<text class="tick" x="{LEFT - 7}" y="{y + 4:.2f}" text-anchor="end">{label}</text>')
     return frame(labels, labels.says or "; ".join(says) + ".", "".join(lines) + "".join(drawn) + x_axis(ticks))
+
+
+def _across(value: float, step: float) -> str:
+    """A number on an axis with as many places as its step needs."""
+    return f"{value:,.{0 if step >= 4 or step % 1 == 0 else 1 if step >= 0.5 else 2}f}"
 
 
 def frame(labels: Labels, says: str, inside: str) -> str:

@@ -18,8 +18,29 @@ MANIFEST = "manifest.json"
 LOCK = ".lock"
 WORKERS = ".workers"
 SCRATCH = ".tmp"
-PARTS = ("data", "dropped", "edits", "scores", "journal", "tokens", "checkpoints", "model", "receipts", "passes")
-PAGES = ("report.json", "report.html", "view.html", "README.md", "config.yaml", "curve.jsonl")
+PARTS = (
+    "data",
+    "dropped",
+    "edits",
+    "scores",
+    "counts",
+    "journal",
+    "tokens",
+    "checkpoints",
+    "model",
+    "receipts",
+    "passes",
+)
+PAGES = (
+    "report.json",
+    "report.html",
+    "view.html",
+    "README.md",
+    "config.yaml",
+    "curve.jsonl",
+    "summary.md",
+    "summary.svg",
+)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from recension.run.manifest import Manifest, read_manifest, shard_key
 from recension.run.passes import PassReceipt
 from recension.run.receipts import SEAL, FileEntry, Receipt, Seal, digest_of_receipts, read_receipt, read_seal
 
-SHARD_PARTS = ("data", "dropped", "edits", "scores", "tokens")
+SHARD_PARTS = ("data", "dropped", "edits", "scores", "counts", "tokens")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,48 @@
+"""Which language a passage is in, by its most common words: a rough count for a profile, not a classifier."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from recension.methods.audit.panel import surfaces
+
+_COMMON = """
+English: the of and to in is that it was for with as his on be at by had not are
+German: der die und das ist nicht ein zu den mit sich auf dem des auch als war wie für im
+French: le la les et des est une du que pas dans pour qui sur ce il au par plus avec
+Spanish: el los las que del una por con para es se no su al como más pero sus lo fue
+Italian: il che di è non una per con del della sono gli si dei nel come più anche alla ha
+Portuguese: o os que do da em um uma para com não no na por mais dos como foi ao ele
+Dutch: de het een van en dat niet zijn met voor op aan er ook als bij maar om nog werd
+Polish: i w nie na się z do to że jest o jak po co ale za od tak przez był
+Russian: и в не на что с он как это по но его к из у за был от так то
+"""
+COMMON: Mapping[str, frozenset[str]] = {
+    name: frozenset(words.split()) for name, _, words in (line.partition(":") for line in _COMMON.split("\n")) if name
+}
+SCRIPTS = (
+    ("Chinese or Japanese", "\u3040", "\u9fff"),
+    ("Korean", "\uac00", "\ud7af"),
+    ("Arabic", "\u0600", "\u06ff"),
+    ("Hindi and relatives", "\u0900", "\u097f"),
+    ("Greek", "\u0370", "\u03ff"),
+    ("Hebrew", "\u0590", "\u05ff"),
+)
+LEAST = 0.05  # of the words have to be common ones
+
+
+def language(text: str) -> str:
+    letters = [letter for letter in text if letter.isalpha()]
+    for name, low, high in SCRIPTS:
+        if letters and sum(low <= letter <= high for letter in letters) > len(letters) / 3:
+            return name
+    words = [surface.strip().lower() for surface in surfaces(text)]
+    hits = {name: sum(word in common for word in words) for name, common in COMMON.items()}
+    best = max(hits, key=hits.__getitem__)
+    return best if hits[best] >= LEAST * max(1, len(words)) else "other or none"
+
+
+def languages(texts: Iterable[str]) -> dict[str, int]:
+    """Passages by language, most frequent first."""
+    return dict(Counter(language(text) for text in texts).most_common())

@@ -1,0 +1,225 @@
+"""How different two texts are. Two human texts of different subjects differ as well: none of this says that one is narrower."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recension.methods.audit.measures import Counted, counted
+from recension.methods.audit.panel import Panel, Side
+from recension.methods.audit.resampling import Match, joined, permuted_pair, quarters, whole
+from recension.methods.audit.words import BUCKETS
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+DIVERGENCES = ("js_words", "js_bigrams", "kl_eq9")
+FOLDS, FEATURES, RIDGE = 5, 4096, 1.0
+NEIGHBOURS = 5
+
+
+class Shift(NamedTuple):
+    """A figure of difference, the same figure between parts of the reference, its interval and p-value."""
+
+    value: float
+    human: float
+    low: float
+    high: float
+    p: float
+
+
+# --- divergences ------------------------------------------------------------------------------------------------------
+
+
+def divergences(panel: Panel, one: Counted, two: Counted) -> Floats:
+    """Jensen-Shannon of words and bigrams in bits; KL(two || one) in nats over hash buckets (Eq. 9)."""
+    buckets = panel.buckets[0]
+    parts = []
+    for text in (one, two):
+        both = np.concatenate(text.grams[:2]).astype(np.float64)
+        counts = np.bincount(buckets, weights=both, minlength=BUCKETS) + 0.5
+        parts.append(counts / counts.sum())
+    kl = float((parts[1] * np.log(parts[1] / parts[0])).sum())
+    return np.array([_js(one.grams[0], two.grams[0]), _js(one.grams[1], two.grams[1]), kl])
+
+
+def _js(one: Ints, two: Ints) -> float:
+    p, q = one / max(1, one.sum()), two / max(1, two.sum())
+    middle = (p + q) / 2
+    return (_entropy(middle) * 2 - _entropy(p) - _entropy(q)) / 2
+
+
+def _entropy(p: Floats) -> float:
+    seen = p[p > 0]
+    return float(-(seen * np.log2(seen)).sum())
+
+
+def excess(found: Match, count: int, seed: int) -> dict[str, Shift]:
+    """Divergences of reference and candidate beyond those of two halves of the reference, at one size."""
+    panel = found.panel
+    rows, null = [], []
+    for number in range(count):
+        random = np.random.Generator(np.random.Philox(key=[seed + 1, number]))
+        first, second, other = (counted(panel, joined(part)) for part in quarters(found, random))
+        rows.append((divergences(panel, first, other), divergences(panel, first, second)))
+        one, two = permuted_pair(found, random)
+        null.append(divergences(panel, counted(panel, one), counted(panel, two)))
+    across, within = (np.array([row[k] for row in rows]) for k in (0, 1))
+    seen = divergences(panel, counted(panel, whole(found.left)), counted(panel, whole(found.right)))
+    p = ((np.array(null) >= seen).sum(axis=0) + 1) / (count + 1)
+    low, high = np.quantile(across - within, [0.025, 0.975], axis=0)
+    return {
+        name: Shift(*(float(v) for v in (across[:, i].mean(), within[:, i].mean(), low[i], high[i], p[i])))
+        for i, name in enumerate(DIVERGENCES)
+    }
+
+
+# --- a classifier -----------------------------------------------------------------------------------------------------
+
+
+def features(panel: Panel, side: Side) -> NDArray[np.float32]:
+    """Each unit as hashed words and bigrams, damped, of length 1."""
+    table = np.zeros((len(side.starts), FEATURES), dtype=np.float32)
+    border = panel.kinds[0]
+    for row, (start, size) in enumerate(zip(side.starts.tolist(), side.sizes.tolist(), strict=True)):
+        words, pairs = (panel.grams[k][start : start + size] for k in (0, 1))
+        places = np.concatenate([panel.buckets[0][words], panel.buckets[1][border + pairs[pairs >= 0]]])
+        table[row] = np.log1p(np.bincount(places % FEATURES, minlength=FEATURES))
+    length = np.linalg.norm(table, axis=1, keepdims=True)
+    table /= np.maximum(length, 1e-9)
+    return table
+
+
+def classifier(left: NDArray[np.float32], right: NDArray[np.float32], clusters: Ints, count: int, seed: int) -> Shift:
+    """The area under the curve of a linear classifier (ridge) on units it has not seen, nor any of their cluster.
+
+    0.5 is chance. `clusters` are those of the left units, then of the right ones. The p-value permutes whole clusters;
+    `human` is the same figure for two halves of the left clusters.
+    """
+    table = np.concatenate([left, right]).astype(np.float64)
+    owners = np.arange(len(table)) >= len(left)
+    random = np.random.Generator(np.random.Philox(key=[seed + 2, 0]))
+    gram = _centred(table)
+    labels = _label_sets(owners, clusters, count, random)
+    scores = _held_out(gram, labels, _folds(owners, clusters))
+    areas = np.array([area(scores[:, k], labels[:, k] > 0) for k in range(labels.shape[1])])
+    spread = []
+    for _ in range(count):
+        half = _half(owners, clusters, random)
+        spread.append(area(scores[half, 0], owners[half]))
+    apart = np.array(spread) - np.mean(spread)
+    low, high = np.quantile(apart, [0.025, 0.975])
+    p = float((areas[1:] >= areas[0]).sum() + 1) / len(areas)
+    value = float(areas[0])
+    human = _among_themselves(left, clusters[: len(left)], random)
+    return Shift(value, human, value + float(low), min(1.0, value + float(high)), p)
+
+
+def _among_themselves(left: NDArray[np.float32], clusters: Ints, random: np.random.Generator) -> float:
+    """The figure for random halves of one side: what the method sees where there is nothing but chance and subject."""
+    found = []
+    gram = _centred(left.astype(np.float64))
+    for _ in range(4):
+        distinct, numbers = np.unique(clusters, return_inverse=True)
+        owners = (random.permutation(len(distinct)) >= len(distinct) // 2)[numbers]
+        if owners.all() or not owners.any():
+            return float("nan")
+        scores = _held_out(gram, np.where(owners, 1.0, -1.0)[:, None], _folds(owners, clusters))
+        found.append(area(scores[:, 0], owners))
+    return float(np.mean(found))
+
+
+def _centred(table: Floats) -> Floats:
+    table = table - table.mean(axis=0)
+    found: Floats = table @ table.T
+    return found
+
+
+def _label_sets(owners: NDArray[np.bool_], clusters: Ints, count: int, random: np.random.Generator) -> Floats:
+    """The true labels, then permuted ones, by whole clusters of about the same number on each side."""
+    distinct, numbers = np.unique(clusters, return_inverse=True)
+    true = np.zeros(len(distinct))
+    true[numbers] = np.where(owners, 1.0, -1.0)
+    return np.stack([true[numbers], *(random.permutation(true)[numbers] for _ in range(count))], axis=1)
+
+
+def _folds(owners: NDArray[np.bool_], clusters: Ints) -> Ints:
+    """A fold for each unit: clusters whole, each side dealt out in turn."""
+    folds = np.zeros(len(owners), dtype=np.int64)
+    for side in (False, True):
+        _, numbers = np.unique(clusters[owners == side], return_inverse=True)
+        folds[owners == side] = numbers % FOLDS
+    return folds
+
+
+def _held_out(gram: Floats, labels: Floats, folds: Ints) -> Floats:
+    scores = np.zeros_like(labels)
+    for fold in range(FOLDS):
+        test = folds == fold
+        if not test.any() or test.all():
+            continue
+        inner = gram[np.ix_(~test, ~test)]
+        known = labels[~test]
+        solved = np.linalg.solve(inner + RIDGE * np.eye(len(inner)), known - known.mean(axis=0))
+        found = gram[np.ix_(test, ~test)] @ solved
+        scores[test] = found  # each fold has its own offset, so what counts is the rank within it
+        scores[test] -= found.mean(axis=0)
+    return scores
+
+
+def area(scores: Floats, positive: NDArray[np.bool_]) -> float:
+    """The probability that a positive one has the higher score (ties count half)."""
+    above, below = int(positive.sum()), int((~positive).sum())
+    if not above or not below:
+        return float("nan")
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    return float((ranks[positive].sum() - above * (above + 1) / 2) / (above * below))
+
+
+def _half(owners: NDArray[np.bool_], clusters: Ints, random: np.random.Generator) -> NDArray[np.bool_]:
+    keep = np.zeros(len(owners), dtype=bool)
+    for side in (False, True):
+        own = owners == side
+        distinct, numbers = np.unique(clusters[own], return_inverse=True)
+        keep[own] = (random.permutation(len(distinct)) < max(1, len(distinct) // 2))[numbers]
+    return keep
+
+
+# --- embeddings -------------------------------------------------------------------------------------------------------
+
+
+class Embedded(NamedTuple):
+    """Of the candidate's unit vectors against the reference's (Naeem and others, 2020); `human`: between its halves."""
+
+    coverage: float
+    density: float
+    human_coverage: float
+    human_density: float
+
+
+def coverage(reference: NDArray[np.float32], candidate: NDArray[np.float32]) -> tuple[float, float]:
+    """The share of reference points with a candidate among their nearest, and how many such balls hold a candidate.
+
+    Both sides are cut to one size: with more points of one side the figures would mean something else.
+    """
+    size = min(len(reference), len(candidate))
+    near = min(NEIGHBOURS, size - 1)
+    if near < 1:
+        return float("nan"), float("nan")
+    real, fake = reference[:size].astype(np.float64), candidate[:size].astype(np.float64)
+    own = 2 - 2 * real @ real.T
+    np.fill_diagonal(own, np.inf)
+    radius = np.partition(own, near - 1, axis=1)[:, near - 1]
+    across = 2 - 2 * real @ fake.T
+    inside = across <= radius[:, None]
+    return float(inside.any(axis=1).mean()), float(inside.sum() / (near * size))
+
+
+def embedded(reference: NDArray[np.float32], candidate: NDArray[np.float32]) -> Embedded:
+    half = min(len(reference), len(candidate)) // 2
+    seen = coverage(reference[:half], candidate[:half])
+    human = coverage(reference[:half], reference[half : 2 * half])
+    return Embedded(*seen, *human)

@@ -1,0 +1,160 @@
+"""One reading of all corpora: every shard leaves the state of what it read, and states add up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recension.corpus import (
+    BadRow,
+    Piece,
+    Record,
+    check_unchanged,
+    column_value,
+    read_piece,
+    read_table_rows,
+    set_aside,
+)
+from recension.engines.local import LocalEngine, available_cores
+from recension.errors import InputError
+from recension.methods.audit.folds import Fold, Item, from_bytes, merged, to_bytes
+from recension.methods.audit.words import Hashes
+from recension.recipes.audit.corpora import Corpora, Source
+from recension.recipes.edit.task import rounds, share_of
+from recension.run.execute import Bounds, execute, totals
+from recension.run.manifest import Run
+from recension.run.progress import Observer, Pulse
+from recension.run.receipts import Receipt, receipts
+from recension.run.shards import ShardPlan, ShardWriter
+
+PART = "counts"
+SCHEMA = pa.schema([("corpus", pa.int64()), ("state", pa.large_binary())])
+SMALLEST_SHARD, LARGEST_SHARD, SHARDS = 1 << 20, 64 << 20, 64
+SPARE = 1.2  # the sample is cut to units and matched later, which costs a little of it, and marks count as words there
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The columns that say how rows belong together."""
+
+    pair: str | None = None
+    group: str | None = None
+    stratum: str | None = None
+
+
+@dataclass(frozen=True)
+class CountTask:
+    """Reads a piece and writes its state. Picklable."""
+
+    plan: ShardPlan
+    sources: Mapping[str, Source]
+    keys: Keys
+    budget: int
+    tests: bytes
+
+    def __call__(self, piece: Piece) -> Receipt:
+        check_unchanged(piece.files)
+        source = self.sources[piece.files[0].label]
+        pulse = Pulse(self.plan.out, piece.index)
+        fold = Fold(int(self.budget * SPARE), np.frombuffer(self.tests, np.uint64))
+        with ShardWriter(self.plan, piece.index) as shard:
+            for batch in rounds(read_piece(piece, source.reading, source.layout)):
+                items = self._items(shard, batch)
+                before = fold.words
+                fold.add(items)
+                shard.used += len(items)
+                pulse.add(len(items), fold.words - before, len(batch) - len(items), share_of(piece, batch))
+            state = pa.RecordBatch.from_arrays(
+                [pa.array([source.corpus], pa.int64()), pa.array([to_bytes(fold)], pa.large_binary())], schema=SCHEMA
+            )
+            shard.log(PART, state)
+            check_unchanged(piece.files)
+            receipt = shard.commit({"tokens": fold.words}, tuple(f.label for f in piece.files), piece.rows_cap)
+        pulse.end()
+        return receipt
+
+    def _items(self, shard: ShardWriter, batch: Sequence[Record | BadRow]) -> list[Item]:
+        items = []
+        for row in batch:
+            shard.row(1)
+            if isinstance(row, BadRow):
+                shard.drop(row)
+                continue
+            named = [self._value(row, key) for key in (self.keys.pair, self.keys.group, self.keys.stratum)]
+            missing = [key for key, value in zip(_columns(self.keys), named, strict=True) if key and value is None]
+            if missing:
+                shard.drop(set_aside(row, "no-key", f"'{missing[0]}' names nothing"))
+                continue
+            pair, group, stratum = (value or "" for value in named)
+            document = row.document
+            items.append(Item(document.text, document.id, group or pair or document.id, stratum, pair))
+        return items
+
+    @staticmethod
+    def _value(row: Record, key: str | None) -> str | None:
+        if key is None:
+            return None
+        if key == "id":
+            return row.document.id
+        value: Any = column_value(row, key)
+        if isinstance(value, bool | int | float):
+            return str(value).lower()
+        return value if isinstance(value, str) and value else None
+
+
+def _columns(keys: Keys) -> tuple[str | None, str | None, str | None]:
+    return keys.pair, keys.group, keys.stratum
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """What is to be counted."""
+
+    corpora: Corpora
+    keys: Keys
+    budget: int
+    tests: Hashes
+
+
+def count(run: Run, wanted: Counting, workers: int, max_dropped: float | None, observer: Observer) -> None:
+    """Count what is missing."""
+    data = wanted.corpora.data
+    size = shard_size(data.size)
+    plan = ShardPlan.of(run, "parquet", {PART: SCHEMA})
+    task = CountTask(plan, wanted.corpora.sources, wanted.keys, wanted.budget, wanted.tests.tobytes())
+    engine = LocalEngine(max(1, min(workers or available_cores(), -(-data.size // size))))
+    execute(run, task, data, engine, Bounds(size, None, max_dropped, data.expected), observer)
+    data.check_unchanged()
+    sums = totals(run.out)
+    if not sums.written:
+        reasons = ", ".join(f"{reason} {number:,}" for reason, number in sums.dropped.items()) or "there are none"
+        raise InputError(
+            f"none of the {sums.rows:,} rows could be used ({reasons}): see {run.out / 'dropped'}; the columns are "
+            f"{', '.join(data.columns_seen()) or 'none'}: is --text-key right?"
+        )
+
+
+def shard_size(total: int) -> int:
+    """About 64 shards, each a power of two from 1 to 64 MiB."""
+    size = SMALLEST_SHARD
+    while size < LARGEST_SHARD and size * SHARDS < total:
+        size *= 2
+    return size
+
+
+def merge_states(out: Path, corpora: int, budget: int, tests: Hashes) -> list[Fold]:
+    """The state of each corpus, joined from the shards one after the other."""
+    found = [Fold(int(budget * SPARE), tests) for _ in range(corpora)]
+    for receipt in receipts(out):
+        for entry in receipt.files:
+            if entry.part != PART:
+                continue
+            for batch in read_table_rows(out / entry.part / entry.name):
+                number = batch.column(0)[0].as_py()
+                found[number] = merged(found[number], from_bytes(batch.column(1)[0].as_py(), tests))
+    return found

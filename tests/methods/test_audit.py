@@ -1,0 +1,243 @@
+"""The statistics of an audit: known closed forms, exact sums, and verdicts that are right about text made to be so."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recension.methods.audit import near, resampling, shift, spread
+from recension.methods.audit.chain import generations
+from recension.methods.audit.folds import Fold, Item, contained, merged, runs_of, to_bytes
+from recension.methods.audit.measures import NAMES, effects, entropy, figures_of
+from recension.methods.audit.panel import Side, panel_of, units_of
+from recension.methods.audit.picture import tsne
+from recension.methods.audit.resampling import Draws, draw, left_out, match, observed, stepped_down, whole
+from recension.methods.audit.verdict import Evidence, judge, place
+from recension.methods.audit.words import hashed_words, ngrams
+
+SAMPLES = Path(__file__).parent.parent.parent / "samples" / "human.jsonl.gz"
+
+
+def texts() -> list[str]:
+    with gzip.open(SAMPLES, "rt") as file:
+        return [row["text"] for row in map(json.loads, file) if row["domain"] == "math"]
+
+
+TEXTS = texts()
+
+
+def test_words_are_runs_of_letters_or_marks_in_any_script():
+    found = hashed_words([b"The cat, the CAT!", "Größe naïve “q” — 東京、x".encode(), b"", b"the"])
+    assert found.counts.tolist() == [6, 10, 0, 1]
+    first = found.hashes[:6]
+    assert first[0] == first[3] == found.hashes[-1] and len(set(first.tolist())) == 4
+    assert first[1] == first[4]
+    again = hashed_words([b"b " * 70_000 + "Größe".encode()])
+    assert again.hashes[-1] == found.hashes[6]  # the same word, wherever it stands
+
+
+def test_ngrams_do_not_cross_texts():
+    words = hashed_words([b"a b c", b"a b", b"z"])
+    found = {size: (hashes.tolist(), owner.tolist()) for size, hashes, owner in ngrams(words, (2, 3))}
+    assert found[2][1] == [0, 0, 1] and found[2][0][0] == found[2][0][2]
+    assert found[3][1] == [0]
+
+
+@pytest.fixture(scope="module")
+def whole_fold() -> Fold:
+    return counted(TEXTS[:300], 64)
+
+
+def counted(rows: list[str], at_once: int, budget: int = 3_000) -> Fold:
+    fold = Fold(budget, np.sort(runs_of(TEXTS[5])))
+    for start in range(0, len(rows), at_once):
+        fold.add([Item(text, str(TEXTS.index(text)), "") for text in rows[start : start + at_once]])
+    return fold
+
+
+def test_states_add_up_to_the_byte_however_the_corpus_is_cut(whole_fold):
+    parts = [counted(TEXTS[200:300], 7), counted(TEXTS[:33], 33), counted(TEXTS[33:200], 50)]
+    assert to_bytes(merged(merged(parts[0], parts[1]), parts[2])) == to_bytes(whole_fold)
+    assert whole_fold.met.all() and not counted(TEXTS[10:20], 5).met.any()
+
+
+def test_a_sample_counts_repeats_and_holds_the_budget(whole_fold):
+    twice = counted([*TEXTS[:100], *TEXTS[:100]], 40)
+    assert {p.times for p in twice.sample} == {2}
+    total = [p.words * p.times for p in whole_fold.sample]
+    assert sum(total) >= 3_000 > sum(total[:-1])
+
+
+def test_near_duplicates_are_found_as_often_as_the_bands_say():
+    """Jaccard 0.8 in expectation: 95 % found; different texts: none."""
+    random = np.random.default_rng(1)
+    vocabulary = [f"w{i}" for i in range(5_000)]
+    pairs = []
+    for _ in range(60):
+        words = random.choice(vocabulary, 400).tolist()
+        changed = words.copy()
+        for at in random.choice(400, 9, replace=False):  # each spoils five runs: (396 - 45) / (396 + 45) = 0.796
+            changed[at] = "x" + changed[at]
+        pairs += [" ".join(words), " ".join(changed)]
+    fold = Fold(10)
+    fold.add([Item(text, str(i), "") for i, text in enumerate(pairs)])
+    found, sizes = near.repeated(fold.bands)
+    assert 50 <= found <= 60 and sizes[0] == 2
+    apart = Fold(10)
+    apart.add([Item(text, str(i), "") for i, text in enumerate(pairs[::2])])
+    assert near.repeated(apart.bands)[0] == 0
+    assert near.shared(fold.bands, apart.bands)[0] >= 110
+    assert contained(apart.runs, fold.runs)[0] == len(apart.runs)
+
+
+def test_entropy_is_known_for_a_uniform_law_and_corrected_for_what_is_unseen():
+    assert entropy(np.full(64, 1_000)) == pytest.approx(math.log(64) + 63 / 128_000)
+    small = np.random.default_rng(0).multinomial(200, np.full(64, 1 / 64), size=200)
+    plain = [-(p[p > 0] / 200 * np.log(p[p > 0] / 200)).sum() for p in small]
+    assert abs(np.mean([entropy(row) for row in small]) - math.log(64)) < 0.2 * abs(np.mean(plain) - math.log(64))
+
+
+def test_area_and_coverage_have_their_known_values():
+    scores = np.array([0.1, 0.4, 0.35, 0.8])
+    assert shift.area(scores, np.array([False, False, True, True])) == 0.75
+    assert shift.area(np.zeros(4), np.array([False, False, True, True])) == 0.5
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(300, 16)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    assert shift.coverage(rows, rows) == (1.0, pytest.approx(1.0, abs=0.25))
+    narrow = np.repeat(rows[:3], 100, axis=0)
+    assert shift.coverage(rows, narrow)[0] < 0.2
+    assert tsne(rows[:60]).shape == (60, 2)
+
+
+def test_stepping_down_controls_the_family_and_keeps_the_order():
+    random = np.random.default_rng(3)
+    null = random.normal(size=(999, 20))
+    adjusted = stepped_down(np.array([5.0, 3.2, *np.zeros(18)]), null)
+    assert adjusted[0] == 1 / 1000 and 1 / 1000 < adjusted[1] < 0.05 and adjusted[2:].min() > 0.9
+    wrong = sum(stepped_down(random.normal(size=20), null).min() < 0.05 for _ in range(200))
+    assert wrong <= 20  # 5 % expected; alone each figure would give 64 %
+
+
+def panel(left: list[str], right: list[str], words: int = 40):
+    sides = [[u for i, text in enumerate(side) for u in units_of(text, str(i), words)] for side in (left, right)]
+    return panel_of(sides)
+
+
+def test_the_chain_writes_less_and_less_of_what_it_read():
+    one = panel(TEXTS[:300], [])
+    side = Side(*(getattr(one.sides[0], name) for name in Side.__slots__))
+    units = [u for i, text in enumerate(TEXTS[:300]) for u in units_of(text, str(i), 40)]
+    rows, seen = [], {s for unit in units for s in unit.surfaces}
+    for made in generations(one, side, 3, seed=1):
+        both = panel_of([units, made])
+        rows.append(effects(*figures_of(both, *(whole([s]) for s in both.sides))))
+        assert [len(unit.surfaces) for unit in made] == [len(unit.surfaces) for unit in units]
+        now = {s for unit in made for s in unit.surfaces}
+        assert now < seen
+        seen = now
+    for name in ("distinct_2", "distinct_4", "hapax_share", "tail_recall", "effective_bigrams"):
+        values = [row[NAMES.index(name)] for row in rows]
+        assert 0.05 < values[0] < values[1] < values[2], name
+
+
+def verdict_on(left: list[str], right: list[str], words: int, seed: int = 0, draws: int = 60):
+    found = match(panel(left, right), words)
+    side = whole(found.left)
+    units = [u for i, text in enumerate(left) for u in units_of(text, str(i), 40)][: len(side.starts)]
+    own = panel_of([units, []])
+    curve = []
+    for made in generations(own, own.sides[0], 2, seed + 1):
+        both = panel_of([units, made])
+        curve.append(effects(*figures_of(both, *(whole([s]) for s in both.sides))))
+    evidence = Evidence(
+        NAMES, tuple(_FAMILIES), effects(*observed(found)), draw(found, range(draws), seed), np.array(curve),
+        left_out(found),
+    )  # fmt: skip
+    return judge(evidence, found.words)
+
+
+_FAMILIES = [*["repetition"] * 4, *["tail"] * 2, *["concentration"] * 5]
+
+
+def test_equal_halves_are_not_called_narrow_and_contracted_text_is():
+    random = np.random.default_rng(5)
+    levels = []
+    for number in range(8):
+        order = random.permutation(900)
+        halves = [[TEXTS[i] for i in order[part]] for part in (slice(0, 90), slice(90, 180))]
+        levels.append(verdict_on(*halves, words=5_000, seed=number).level)
+    assert sum(level in ("at-risk", "collapsed") for level in levels) <= 1  # 8 times 5 % is 0.4
+    # The second generation of a model of one half, against the other half: about two generations, by every figure.
+    order = random.permutation(900)
+    own = panel([TEXTS[i] for i in order[:80]], [])
+    made = list(generations(own, own.sides[0], 2, seed=9))[1]
+    found = verdict_on([TEXTS[i] for i in order[80:160]], ["".join(unit.surfaces) for unit in made], 20_000)
+    assert found.level == "collapsed" and 1.4 < found.median <= 2, found
+
+
+def evidence(effect: list[float], noise: float) -> Evidence:
+    random = np.random.default_rng(0)
+    halves = np.array(effect) + noise * random.normal(size=(400, 3))
+    curve = np.outer([1, 2, 3, 4, 5], [0.4, 0.4, 0.4])
+    return Evidence(
+        ("a", "b", "c"), ("repetition", "tail", "concentration"), np.array(effect),
+        Draws(noise * random.normal(size=(400, 3)), halves), curve, np.zeros((1, 3)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("effect", "noise", "level"),
+    [
+        ([0.0, 0.0, 0.0], 0.01, "healthy"),
+        ([-0.3, 0.0, 0.02], 0.01, "healthy"),  # richer is no fault
+        ([0.0, 0.0, 0.0], 0.2, "inconclusive"),
+        ([0.4, 0.0, 0.0], 0.01, "inconclusive"),  # one family alone
+        ([0.4, 0.4, -0.4], 0.01, "inconclusive"),  # narrower and wider: another subject
+        ([0.2, 0.2, 0.0], 0.01, "at-risk"),
+        ([0.7, 0.8, 0.2], 0.01, "collapsed"),
+    ],
+)
+def test_the_table_of_verdicts(effect, noise, level):
+    found = judge(evidence(effect, noise), words=10_000)
+    assert found.level == level, found.reasons
+    assert len(found.reasons) >= 3
+
+
+def test_the_words_needed_are_those_at_which_the_interval_clears_the_margin():
+    found = judge(evidence([0.0, 0.0, 0.0], 0.2), words=10_000)
+    half = 1.96 * 0.2 / 0.4  # in generations; it has to shrink to 0.25
+    assert found.needed == pytest.approx(10_000 * (half / 0.25) ** 2, rel=0.3)
+    assert place(0.2, np.array([0.4, 0.8])) == 0.5 and place(9.0, np.array([0.4, 0.8])) == 2
+
+
+def test_spread_sees_narrow_levels_and_nothing_where_there_is_nothing():
+    random = np.random.default_rng(0)
+
+    def side(width: float) -> spread.Scored:
+        tokens = np.full(300, 100)
+        levels = np.exp(random.normal(1.0, width, 300))
+        sure = random.binomial(100, 0.2, 300)
+        return spread.Scored(levels * tokens, tokens, sure, sure, np.arange(300))
+
+    one, two, narrow = side(0.4), side(0.4), side(0.1)
+    for other, low in ((two, False), (narrow, True)):
+        tested = resampling.tested(spread.effects(one, other), spread.draws(one, other, 99, 0))
+        assert (tested.adjusted[0] < 0.05) == low and (tested.low[0] > 0) == low
+
+
+def test_pairs_are_swapped_as_pairs():
+    """What makes a text hard is shared by its two versions: pairs see a difference that unpaired text hides."""
+    random = np.random.default_rng(2)
+    left = [" ".join(random.choice([f"{i}w{k}" for k in range(int(random.integers(8, 60)))], 60)) for i in range(60)]
+    right = [" ".join(w if random.random() > 0.04 else text.split()[0] for w in text.split()) for text in left]
+    errors = []
+    for paired in (False, True):
+        found = match(panel(left, right, 60), 10_000, paired)
+        errors.append(draw(found, range(40), 0).halves[:, NAMES.index("distinct_2")].std())
+    assert errors[1] < errors[0] / 2
