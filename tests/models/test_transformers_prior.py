@@ -271,7 +271,9 @@ def test_settings_that_cannot_work_are_refused(load):
         load("qwen", context=129)
     with pytest.raises(ModelError, match="too short"):
         load("qwen", context=2)
-    with pytest.raises(ModelError, match="dtype 'float8'"):
+    with pytest.raises(ModelError, match="dtype 'float4' is unknown"):
+        load("qwen", dtype="float4")
+    with pytest.raises(ModelError, match="float8 needs an NVIDIA GPU"):
         load("qwen", dtype="float8")
     with pytest.raises(ModelError, match="device 'abacus'"):
         load("qwen", device="abacus")
