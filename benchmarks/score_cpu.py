@@ -182,9 +182,9 @@ def measure(name: str, folder: Path, given: argparse.Namespace) -> dict[str, Any
         "padded loop": padded_loop(folder, "float32", above),
         "hf: torch": through_prior(hf, PriorOptions(runtime="torch"), above),
         "compiled": through_prior(hf, PriorOptions(), above),
-        "compiled, edits only": through_prior(hf, PriorOptions(), above, every=8),
+        "compiled, edits only": through_prior(hf, PriorOptions(), above, every=16),
         "compiled bfloat16": through_prior(hf, PriorOptions(dtype="bfloat16"), above),
-        "compiled bfloat16, edits only": through_prior(hf, PriorOptions(dtype="bfloat16"), above, every=8),
+        "compiled bfloat16, edits only": through_prior(hf, PriorOptions(dtype="bfloat16"), above, every=16),
     }
     if name == "embedded":
         sides["padded loop bfloat16"] = padded_loop(folder, "bfloat16", above)

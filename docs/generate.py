@@ -193,7 +193,7 @@ def score_cpu(found: dict[str, Any]) -> str:
     """What `benchmarks/score_cpu.py` found."""
     parts = [
         "Texts to log-probabilities and candidates on one core, seconds of that core, rounds that alternate, medians. The loop "
-        "pads batches of eight and makes all logits, log-softmax and top-k. *Edits only*: what `edit` asks for, every 8th "
+        "pads batches of eight and makes all logits, log-softmax and top-k. *Edits only*: what `edit` asks for, every 16th "
         "document in full. *Flags that differ*: decisions about p against the threshold that are not the loop's; *candidates*: "
         "flagged tokens whose eight best are other ones. Peak: a product of 1024 x 1024 matrices, in the same rounds; the "
         "operations counted are those of the whole model without padding, so rejecting early can pass it."

@@ -18,7 +18,6 @@ from recension.models.llama import plain_shape
 from recension.models.load import load_prior
 from recension.models.options import PriorOptions
 from recension.ports import Ask, Prior
-from recension.recipes.edit.task import WATCHED
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "unseen.jsonl"
 
@@ -74,9 +73,9 @@ def test_the_embedded_model_is_the_one_that_transformers_loads(embedded, texts):
 @pytest.mark.parametrize("ask", [Ask(above=0.99), Ask(above=0.8, k=4, mass=0.95), Ask(above=0.5)])
 def test_rejecting_early_changes_no_decision(embedded, texts, ask):
     whole = embedded.score(texts, ask)
-    early = embedded.score(texts, Ask(ask.above, None, ask.k, ask.mass, every=WATCHED))
+    early = embedded.score(texts, Ask(ask.above, None, ask.k, ask.mass, every=8))
     assert decisions(whole) == decisions(early)
-    assert [s.complete for s in early] == [i % WATCHED == 0 for i in range(len(texts))]
+    assert [s.complete for s in early] == [i % 8 == 0 for i in range(len(texts))]
     for a, b in zip(whole, early, strict=True):
         np.testing.assert_array_equal(a.rival_logprobs, b.rival_logprobs)
         known = ~np.isnan(b.logprobs)

@@ -25,7 +25,7 @@ from recension.ports import Ask
 
 CHUNK = 256  # rows of one call: few enough to stay in the cache, always the same so that nothing is compiled twice
 FEW = 64  # for the flagged ones
-HOT = 16  # one of so many tokens is in the frequent part of the vocabulary
+HOT = 64  # one of so many tokens is in the frequent part of the vocabulary; more cost more than they rule out
 SLACK = {"float32": 1e-3, "bfloat16": 0.25}  # how far the odds of a first look may be off
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int32]

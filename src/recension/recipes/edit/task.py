@@ -38,7 +38,7 @@ from recension.run.shards import ShardPlan, ShardWriter
 
 ROUND_CHARACTERS = 1 << 19  # scored together; a function of the content, so restarts see the same batches
 ROUND_DOCUMENTS = 4_096
-WATCHED = 8  # of every so many documents all probabilities are asked for, and shown in the report
+WATCHED = 16  # of every so many documents all probabilities are asked for, and shown in the report
 
 EDITS_SCHEMA = pa.schema(
     [
