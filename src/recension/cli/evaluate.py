@@ -59,9 +59,10 @@ def evaluate() -> None:
 def ppl(inputs: tuple[str, ...], output: str | None, **values: Any) -> None:
     """Bits per byte and perplexity of MODEL on DATA, by domain, with intervals.
 
-    MODEL is hf:NAME_OR_FOLDER or ngram:FOLDER. Every DATA is one domain (a file, a folder, a quoted glob, a URL), named
-    after its file or as NAME=PATH says. Long texts are read in windows that share a quarter of the context, each with a BOS;
-    nothing is truncated. Inside a domain every token counts alike, across domains every domain does.
+    MODEL is embedded, hf:NAME_OR_FOLDER, ngram:FOLDER or another prior. Every DATA is one domain (a file, a folder, a
+    quoted glob, a URL), named after its file or as NAME=PATH says. Long texts are read in windows that share a quarter of
+    the context, each with a BOS; nothing is truncated. Inside a domain every token counts alike, across domains every
+    domain does.
     """
     from recension.recipes.evaluate.perplexity import evaluate_ppl
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 from recension.errors import UsageError
@@ -52,6 +54,11 @@ def check_candidates(name: str, prior: Prior, k: int) -> None:
 def load(name: str, options: PriorOptions) -> Loaded:
     prior = load_prior(name, options)
     return Loaded(prior, surfaces(prior.surfaces))
+
+
+def folders(names: Iterable[str]) -> list[Path]:
+    """The folders that priors are loaded from: a run may not throw them away."""
+    return [Path(name.partition(":")[2]) for name in names if ":" in name]
 
 
 def forget() -> None:

@@ -35,7 +35,7 @@ from recension.recipes.edit.budget import (
 from recension.recipes.edit.spec import EditSpec, Resolved, resolve
 from recension.recipes.edit.task import EDITS_SCHEMA, EditTask
 from recension.recipes.pages import as_inputs, check_some, encodable, identity_of, look_over, reading_of
-from recension.recipes.priors import alone, check_candidates, forget, load, options_of
+from recension.recipes.priors import alone, check_candidates, folders, forget, load, options_of
 from recension.recipes.settings import Effort, flat
 from recension.report import EditReport
 from recension.run.execute import Bounds, execute, seal
@@ -95,7 +95,7 @@ def edit(
     job = _job(as_inputs(inputs), out, spec or EditSpec())
     look_over(job.corpus, observer)
     manifest = _manifest(job, as_inputs(inputs))
-    with open_run(out, manifest, fresh, _local(job.resolved.priors)) as run:
+    with open_run(out, manifest, fresh, folders(job.resolved.priors)) as run:
         if run.manifest.facts["recension"] != __version__:
             observer.note(
                 f"this run was begun by version {run.manifest.facts['recension']}, and goes on with {__version__}"
@@ -145,11 +145,6 @@ def plan_edit(
         settings=job.resolved.identity(),
         warning=None if job.resolved.spec.change_share else rarity(seen, job.resolved.sampling),
     )
-
-
-def _local(priors: Sequence[str]) -> list[Path]:
-    """The folders that priors are loaded from."""
-    return [Path(name.partition(":")[2]) for name in priors if ":" in name]
 
 
 def _job(inputs: Sequence[str], out: Path, spec: EditSpec) -> _Job:

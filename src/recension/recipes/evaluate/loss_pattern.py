@@ -38,7 +38,7 @@ from recension.recipes.evaluate import patterns
 from recension.recipes.evaluate.measuring import shard_size, worker_count
 from recension.recipes.evaluate.spec import LossPatternSpec
 from recension.recipes.pages import as_inputs, check_some, encodable, identity_of, look_over, reading_of, yaml_config
-from recension.recipes.priors import forget, load, options_of
+from recension.recipes.priors import folders, forget, load, options_of
 from recension.recipes.settings import UNSCORED, Effort, flat
 from recension.report import LossPatternReport, loss_pattern_page
 from recension.run.execute import Bounds, execute, seal
@@ -100,7 +100,7 @@ def evaluate_loss_pattern(
     first, second = (load(name, options).prior.surfaces for name in models)
     if first != second:
         raise ModelError(f"{spec.real} and {spec.synthetic} have other tokens: a loss pattern needs one tokenizer")
-    needed = [Path(name.partition(":")[2]) for name in models]
+    needed = folders(models)
     with open_run(out, _manifest(spec, corpus, options, as_inputs(data)), fresh, needed) as run:
         size = shard_size(corpus.size)
         engine = LocalEngine(worker_count(effort.workers, models, options, -(-corpus.size // size)))

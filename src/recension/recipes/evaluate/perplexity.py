@@ -33,7 +33,7 @@ from recension.recipes.evaluate.measuring import (
 )
 from recension.recipes.evaluate.spec import EvaluateEffort, PerplexitySpec
 from recension.recipes.pages import as_inputs, encodable, yaml_config
-from recension.recipes.priors import forget, load, options_of
+from recension.recipes.priors import folders, forget, load, options_of
 from recension.recipes.settings import UNSCORED, flat
 from recension.report import PerplexityReport, perplexity_page
 from recension.run.execute import Bounds, execute, seal
@@ -74,7 +74,7 @@ def evaluate_ppl(
     domains = open_domains(domains_of(as_inputs(data), spec.domains, spec.domain_key), spec.rows, spec.limit, out)
     look_over_all(domains, observer)
     options = replace(options_of(spec.model), bos=spec.mode == "standard")
-    needed = [Path(name.partition(":")[2]) for name in spec.models]
+    needed = folders(spec.models)
     vocabularies = [load(name, options).prior.surfaces for name in spec.models]
     same = all(vocabulary == vocabularies[0] for vocabulary in vocabularies)
     with open_run(out, _manifest(spec, domains, options, as_inputs(data)), fresh, needed) as run:
