@@ -331,7 +331,8 @@ def _gpu_float8(found: dict[str, Any]) -> list[str]:
         ]
         fast, plain = (told[dtype]["score_tokens_per_second"] for dtype in ("float8", "bfloat16"))
         parts.append(
-            f"Products in float8, {name.removesuffix(' float8')}: scoring at {fast:,} tokens/s, in bfloat16 {plain:,}, ratio "
+            f"Products in float8, {name.removesuffix(' float8')}, in a call of its own: "
+            f"scoring at {fast:,} tokens/s, in bfloat16 {plain:,}, ratio "
             f"{told['ratio']:g}. Distances of log-probabilities in nats, over {told['tokens_held_against_float32']:,} tokens:"
         )
         parts.append(table(("", "mean", "largest", "same flags"), rows))

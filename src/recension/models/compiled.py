@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -14,7 +13,7 @@ import numpy as np
 
 from recension.document import JSON
 from recension.errors import ModelError
-from recension.models import graphs
+from recension.models import graphs, hub
 from recension.models.compiled_head import Head, Stretch, rules_out
 from recension.models.llama import LARGEST, Floats, LlamaShape, plain_shape, read_tokenizer, read_weights
 from recension.models.options import PriorOptions
@@ -205,7 +204,7 @@ def load_compiled(folder: Path, options: PriorOptions, names: dict[str, JSON]) -
     budget = options.batch_tokens or BATCH
     spec: dict[str, JSON] = {
         **names,
-        "files": fingerprints(folder),
+        "files": hub.fingerprints(folder),
         "device": "cpu",
         "layout": "padded",
         "runtime": f"openvino {version('openvino')}",
@@ -232,13 +231,3 @@ def _context(shape: LlamaShape, wanted: int | None) -> int:
     if wanted is not None and wanted > shape.context:
         raise ModelError(f"a context of {wanted} tokens was asked for, but the model reads at most {shape.context}")
     return wanted or min(shape.context, 4096)
-
-
-def fingerprints(folder: Path) -> dict[str, JSON]:
-    """The hashes of the files that can change a score."""
-    found: dict[str, JSON] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".safetensors", ".json") and path.is_file():
-            with path.open("rb") as handle:
-                found[path.name] = hashlib.file_digest(handle, "sha256").hexdigest()
-    return found

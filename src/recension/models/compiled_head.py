@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from recension.models import graphs
 from recension.models.llama import Floats
-from recension.models.rows import Rows, cut_to_mass, widen
+from recension.models.rows import Rows, cut_to_mass, flags, widen
 from recension.ports import Ask
 
 CHUNK = 256  # rows of one call: few enough to stay in the cache, always the same so that nothing is compiled twice
@@ -191,7 +191,7 @@ class _Job:
         places, rows, targets = ready
         found = self._head.chances(rows, targets)
         self._logprobs[places] = found
-        asked = np.flatnonzero(_asked(found, self._loose) & self._allowed[places])
+        asked = np.flatnonzero(flags(found, self._loose) & self._allowed[places])
         self._flagged.add(places[asked], rows[asked], targets[asked])
 
     def _rivals(self, last: bool) -> None:
@@ -201,7 +201,7 @@ class _Job:
         places, rows, targets = ready
         own, best, ids = self._head.best(rows, targets, self._ask.k)
         self._logprobs[places] = own
-        sure = np.flatnonzero(_asked(own, self._ask))
+        sure = np.flatnonzero(flags(own, self._ask))
         places, best, ids = places[sure], best[sure], ids[sure]
         mass, cap = self._ask.mass, self._ask.cap
         if mass is not None and cap > self._ask.k:
@@ -217,13 +217,3 @@ class _Job:
 def rules_out(ask: Ask) -> bool:
     """Whether a part of the vocabulary can settle a row: only high probabilities are asked for, and nothing else."""
     return ask.every > 1 and ask.below is None and ask.above is not None and ask.above >= 0.5
-
-
-def _asked(logprobs: Floats, ask: Ask) -> Bools:
-    chances = np.exp(logprobs.astype(np.float64))
-    asked = np.zeros(len(logprobs), dtype=bool)
-    if ask.above is not None:
-        asked |= chances >= ask.above
-    if ask.below is not None:
-        asked |= chances <= ask.below
-    return asked

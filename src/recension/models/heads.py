@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recension.models import onednn
-from recension.models.rows import Rows, widen
+from recension.models.rows import Rows, cut_to_mass, widen
 from recension.ports import Ask
 
 if TYPE_CHECKING:
@@ -140,11 +140,7 @@ def _rivals(table: torch.Tensor, ask: Ask) -> tuple[NDArray[np.float32], NDArray
         return best, ids
     rows = torch.as_tensor(short, device=table.device)
     more, more_ids = _best(table.index_select(0, rows), min(ask.cap, size))
-    held = np.exp(more.astype(np.float64)).cumsum(axis=1)
-    needed = np.minimum((held < ask.mass).sum(axis=1) + 1, more.shape[1])
-    unneeded = np.arange(more.shape[1])[None, :] >= needed[:, None]
-    more[unneeded], more_ids[unneeded] = -np.inf, -1
-    width = int(needed.max())
+    width = cut_to_mass(more, more_ids, ask.k, ask.mass)
     best, ids = widen(best, width, -np.inf), widen(ids, width, -1)
     best[short], ids[short] = more[:, :width], more_ids[:, :width]
     return best, ids

@@ -129,11 +129,12 @@ def identity(place: str, revision: str | None, config: Any) -> dict[str, JSON]:
     return {
         "name": "local files" if local else place,
         "revision": None if local else getattr(config, "_commit_hash", None) or revision,
-        "files": _fingerprints(Path(place)) if local else None,
+        "files": fingerprints(Path(place)) if local else None,
     }
 
 
-def _fingerprints(folder: Path) -> dict[str, JSON]:
+def fingerprints(folder: Path) -> dict[str, JSON]:
+    """The hashes of the files that can change a score."""
     found: dict[str, JSON] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix in _WEIGHTS and path.is_file():

@@ -20,7 +20,7 @@ from recension.models.bodies import Body
 from recension.models.cuda_head import TwoPhaseHead
 from recension.models.dense import DenseNetwork
 from recension.models.packed_attention import within
-from recension.models.rows import Rows
+from recension.models.rows import Rows, cut_to_mass, flags
 from recension.ports import Ask
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Lane:
         import torch
 
         logprobs = launched.logprobs.read()
-        flagged = np.flatnonzero(_asked(logprobs, ask) & launched.pack.allowed)
+        flagged = np.flatnonzero(flags(logprobs, ask) & launched.pack.allowed)
         if not len(flagged):
             return _Asked(logprobs, flagged, None, None)
         with self._turn, torch.inference_mode():
@@ -115,16 +115,6 @@ def _width(ask: Ask, vocabulary: int) -> int:
     return min(ask.k if ask.mass is None else max(ask.k, ask.cap), vocabulary)
 
 
-def _asked(logprobs: NDArray[np.float32], ask: Ask) -> NDArray[np.bool_]:
-    chances = np.exp(logprobs.astype(np.float64))
-    asked = np.zeros(len(logprobs), dtype=bool)
-    if ask.above is not None:
-        asked |= chances >= ask.above
-    if ask.below is not None:
-        asked |= chances <= ask.below
-    return asked
-
-
 def _read(asked: _Asked, ask: Ask, vocabulary: int) -> Rows:
     if asked.best is None or asked.ids is None:
         width = min(ask.k, vocabulary)
@@ -133,21 +123,9 @@ def _read(asked: _Asked, ask: Ask, vocabulary: int) -> Rows:
     best, ids = asked.best.read(), asked.ids.read()
     ids[np.isneginf(best)] = -1
     if best.shape[1] > ask.k and ask.mass is not None:
-        best, ids = _trimmed(best, ids, ask)
+        width = cut_to_mass(best, ids, ask.k, ask.mass)
+        best, ids = best[:, :width], ids[:, :width]
     return Rows(asked.logprobs, asked.flagged, ids, best)
-
-
-def _trimmed(
-    best: NDArray[np.float32], ids: NDArray[np.int32], ask: Ask
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """In each row `k` rivals, or as many as hold the mass asked for."""
-    assert ask.mass is not None
-    held = np.exp(best.astype(np.float64)).cumsum(axis=1)
-    needed = np.maximum(np.minimum((held < ask.mass).sum(axis=1) + 1, best.shape[1]), ask.k)
-    unneeded = np.arange(best.shape[1])[None, :] >= needed[:, None]
-    best[unneeded], ids[unneeded] = -np.inf, -1
-    width = int(needed.max())
-    return best[:, :width], ids[:, :width]
 
 
 # --- between host and GPU ---------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recension.models.surfaces import Encoded, Surfaces
 from recension.models.windows import Window
-from recension.ports import TokenScores
+from recension.ports import Ask, TokenScores
 
 Scalar = TypeVar("Scalar", np.int32, np.float32)
 
@@ -63,12 +63,24 @@ def joined(text: Encoded, windowed: Sequence[tuple[Window, Rows]], surfaces: Sur
     )
 
 
-def cut_to_mass(best: NDArray[np.float32], ids: NDArray[np.int32], k: int, mass: float) -> None:
-    """In place: of the rivals beyond the k-th, forget those that the wanted mass does not need."""
+def flags(logprobs: NDArray[np.float32], ask: Ask) -> NDArray[np.bool_]:
+    """Which tokens the thresholds pick."""
+    chances = np.exp(logprobs.astype(np.float64))
+    picked = np.zeros(len(logprobs), dtype=bool)
+    if ask.above is not None:
+        picked |= chances >= ask.above
+    if ask.below is not None:
+        picked |= chances <= ask.below
+    return picked
+
+
+def cut_to_mass(best: NDArray[np.float32], ids: NDArray[np.int32], k: int, mass: float) -> int:
+    """In place: of the rivals beyond the k-th, forget those that the wanted mass does not need. The width that is left."""
     held = np.exp(best.astype(np.float64)).cumsum(axis=1)
     needed = np.maximum(np.minimum((held < mass).sum(axis=1) + 1, best.shape[1]), k)
     unneeded = np.arange(best.shape[1])[None, :] >= needed[:, None]
     best[unneeded], ids[unneeded] = -np.inf, -1
+    return int(needed.max(initial=k))
 
 
 def widen(array: NDArray[Scalar], width: int, fill: float) -> NDArray[Scalar]:

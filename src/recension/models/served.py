@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from recension.document import JSON
 from recension.errors import ModelError
-from recension.models.surfaces import Encoded, Surfaces, encode
+from recension.models.rows import Rows, flags, joined
+from recension.models.surfaces import Surfaces, encode
 from recension.models.windows import Window, packs, windows
 from recension.ports import Ask, TokenScores
 
@@ -128,10 +129,10 @@ class ServedPrior:
             for i, found in zip(again, self._score([pieces[i] for i in again], count, ask), strict=True):
                 rows[i] = found
         self._check_mass(rows, ask)
-        found_in: list[list[tuple[Window, _Rows]]] = [[] for _ in texts]
+        found_in: list[list[tuple[Window, Rows]]] = [[] for _ in texts]
         for piece, found in zip(pieces, rows, strict=True):
-            found_in[piece.text].append((piece.window, found))
-        return [_joined(text, found, parts.surfaces, ask.k) for text, found in zip(encoded, found_in, strict=True)]
+            found_in[piece.text].append((piece.window, _padded(found, ask.k)))
+        return [joined(text, found, parts.surfaces, ask.k) for text, found in zip(encoded, found_in, strict=True)]
 
     def _score(self, pieces: Sequence[_Piece], count: int, ask: Ask) -> list[_Rows]:
         """Every window once, a few questions at a time; an answer is cut down where it arrives."""
@@ -164,7 +165,7 @@ class ServedPrior:
         first = piece.first
         logprobs = answer.own[first:]
         targets = np.array(piece.ids[first:], dtype=np.int32)
-        marks = _asked(logprobs, ask) & np.isin(targets, list(surfaces.special), invert=True)
+        marks = flags(logprobs, ask) & np.isin(targets, list(surfaces.special), invert=True)
         flagged = np.flatnonzero(marks)
         rivals, chances, short = [], [], False
         for place in (flagged + first).tolist():
@@ -234,16 +235,6 @@ def check_numbers(name: str, own: NDArray[np.float32], chances: NDArray[np.float
         raise ModelError(f"{name}: the probabilities of the server's candidates add up to more than 1")
 
 
-def _asked(logprobs: NDArray[np.float32], ask: Ask) -> NDArray[np.bool_]:
-    chances = np.exp(logprobs.astype(np.float64))
-    marks = np.zeros(len(logprobs), dtype=bool)
-    if ask.above is not None:
-        marks |= chances >= ask.above
-    if ask.below is not None:
-        marks |= chances <= ask.below
-    return marks
-
-
 def _needed(best: NDArray[np.float32], ask: Ask) -> int:
     """How many of the best are asked for: k, or as many as hold the mass, up to the cap."""
     if ask.mass is None or ask.cap <= ask.k:
@@ -252,30 +243,12 @@ def _needed(best: NDArray[np.float32], ask: Ask) -> int:
     return max(ask.k, min(int((held < ask.mass).sum()) + 1, ask.cap))
 
 
-def _joined(text: Encoded, windowed: Sequence[tuple[Window, _Rows]], surfaces: Surfaces, k: int) -> TokenScores:
-    logprobs = np.full(len(text.ids), np.nan, dtype=np.float32)
-    rows: list[tuple[int, NDArray[np.int32], NDArray[np.float32]]] = []
-    for window, found in windowed:
-        logprobs[window.first : window.stop] = found.logprobs
-        places = (found.flagged + window.first).tolist()
-        rows.extend(zip(places, found.rivals, found.rival_logprobs, strict=True))
-    width = max([k, *(len(ids) for _, ids, _ in rows)])
-    rivals = np.full((len(rows), width), -1, dtype=np.int32)
-    chances = np.full((len(rows), width), -np.inf, dtype=np.float32)
-    for row, (_, ids, best) in enumerate(rows):
+def _padded(found: _Rows, k: int) -> Rows:
+    """Candidates of different numbers as one table."""
+    width = max([k, *map(len, found.rivals)])
+    rivals = np.full((len(found.rivals), width), -1, dtype=np.int32)
+    chances = np.full((len(found.rivals), width), -np.inf, dtype=np.float32)
+    for row, (ids, best) in enumerate(zip(found.rivals, found.rival_logprobs, strict=True)):
         rivals[row, : len(ids)] = ids
         chances[row, : len(ids)] = best
-    # A special token in a text is its "unknown": the model reads it, nobody edits it.
-    kept = np.isin(text.ids, list(surfaces.special), invert=True)
-    renumbered = np.cumsum(kept) - 1
-    marked = renumbered[np.array([place for place, _, _ in rows], dtype=np.int64)]
-    mass = np.exp(chances.astype(np.float64)).sum(axis=1)
-    return TokenScores(
-        ids=text.ids[kept],
-        spans=text.spans[kept],
-        logprobs=logprobs[kept],
-        flagged=marked.astype(np.int32),
-        rivals=rivals,
-        rival_logprobs=chances,
-        rival_mass=np.minimum(mass, 1.0).astype(np.float32),
-    )
+    return Rows(found.logprobs, found.flagged, rivals, chances)
