@@ -9,7 +9,9 @@ RecensionError                 the CLI prints it in one line and exits with 2
 │   └── LockedError            another process works in the folder
 ├── TooManyDroppedError        more rows were set aside than `--max-dropped` allows
 ├── ModelError                 a model that cannot be found, loaded or used for this
-│   └── MissingExtraError      an optional dependency is not installed
+│   ├── MissingExtraError      an optional dependency is not installed
+│   └── UnansweredError        one request that got no answer while others did: its row is set aside
+├── BudgetError                the requests, tokens or money that a call may spend are spent; a larger budget goes on
 ├── WorkerError                a worker process died
 ├── DivergedError              a training whose loss is no number any more, or has risen for good
 ├── UnreachableError           a requested share or budget cannot be met; the message names the maximum
@@ -60,6 +62,14 @@ class ModelError(RecensionError):
 class MissingExtraError(ModelError):
     def __init__(self, extra: str, what: str) -> None:
         super().__init__(f"{what} needs the optional '{extra}' dependencies: pip install 'recension[{extra}]'")
+
+
+class UnansweredError(ModelError):
+    pass
+
+
+class BudgetError(RecensionError):
+    pass
 
 
 class WorkerError(RecensionError):

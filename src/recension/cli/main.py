@@ -16,9 +16,13 @@ from recension.errors import RecensionError
 # name: (module, what it does in one line)
 COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("recension.cli.audit", "Has a corpus contracted? One verdict against human text, with intervals."),
+    "compose": ("recension.cli.writing", "Write new texts that samples only inspire: the synthetic baseline."),
     "edit": ("recension.cli.edit", "Resample the tokens that a prior is sure of (ToEdit)."),
     "evaluate": ("recension.cli.evaluate", "Measure models: perplexity by domain, tasks, loss patterns."),
     "profile": ("recension.cli.audit", "What one corpus is like: richness, duplicates, lengths, languages."),
+    "reformulate": ("recension.cli.writing", "Rewrite each text for several genres and readers (MAGA)."),
+    "reparse": ("recension.cli.writing", "Read the answers of a run anew, under other rules; nobody is asked."),
+    "rephrase": ("recension.cli.writing", "Rewrite each text in other styles (WRAP, Nemotron-CC, FinePhrase)."),
     "revert": ("recension.cli.inspect", "Restore the original text of an edited corpus, byte for byte."),
     "train": ("recension.cli.train", "Train models: from scratch, on from another, on exchanges; n-grams."),
     "verify": ("recension.cli.inspect", "Prove that a folder holds what its receipts say."),

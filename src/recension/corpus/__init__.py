@@ -3,7 +3,7 @@
 from recension.corpus.columns import column_value
 from recension.corpus.exchanges import rebuild
 from recension.corpus.expected import expected_size
-from recension.corpus.layout import DROPPED_SCHEMA, Layout, OutRow, dropped_batch, set_aside
+from recension.corpus.layout import DROPPED_SCHEMA, Layout, OutRow, dropped_batch, other_columns_of, set_aside
 from recension.corpus.objects import ObjectFile, ObjectRow, read_objects
 from recension.corpus.pieces import Corpus, open_corpus, read_piece
 from recension.corpus.rows import BadRow, Piece, Place, Reading, Record, SourceFile, TablePart
@@ -35,6 +35,7 @@ __all__ = [
     "expected_size",
     "open_corpus",
     "open_writer",
+    "other_columns_of",
     "read_objects",
     "read_piece",
     "read_table_rows",

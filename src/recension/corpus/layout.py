@@ -79,7 +79,7 @@ class Layout:
                 if name not in built and name != "metadata":
                     values = [content.get(name) for content in contents]
                     built[name] = pa.array(values, self.schema.field(name).type)
-            built["metadata"] = pa.array([_metadata(row.record) for row in rows], pa.string())
+            built["metadata"] = pa.array([other_columns_of(row.record) for row in rows], pa.string())
         return pa.RecordBatch.from_arrays([built[name] for name in self.schema.names], schema=self.schema)
 
     def _passed(
@@ -184,7 +184,8 @@ def _origins(rows: Sequence[OutRow]) -> pa.Array:
     return pa.StructArray.from_arrays(arrays, fields=fields)
 
 
-def _metadata(record: Record) -> bytes:
+def other_columns_of(record: Record) -> bytes:
+    """Every column of a row that its document does not hold, as one JSON object."""
     carried = record.carried
     if isinstance(carried, JsonRow):
         return metadata_of(carried, carried.others)

@@ -44,6 +44,22 @@ class Reply(NamedTuple):
         return self.status < 300
 
 
+def said(reply: Reply, key: str | None) -> str:
+    """What a server gave as its reason: one line, short, without the key."""
+    try:
+        found = msgspec.json.decode(reply.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = None
+    for name in ("error", "message", "detail"):
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+    words = found if isinstance(found, str) else reply.body[:400].decode("utf-8", "replace")
+    line = re.sub(r"[\s\x00-\x1f\x7f]+", " ", words).strip()
+    if key:
+        line = line.replace(key, "***")
+    return f"{reply.status}: {line[:200].rstrip('. ')}" if line else str(reply.status)
+
+
 class Endpoint:
     """A server under one URL. `name` begins every message; the key goes into a header and nowhere else."""
 
@@ -63,19 +79,7 @@ class Endpoint:
         return self._ask(path, msgspec.json.encode(body), most)
 
     def said(self, reply: Reply) -> str:
-        """What the server gave as its reason: one line, short, without the key."""
-        try:
-            found = msgspec.json.decode(reply.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            found = None
-        for name in ("error", "message", "detail"):
-            if isinstance(found, dict) and name in found:
-                found = found[name]
-        words = found if isinstance(found, str) else reply.body[:400].decode("utf-8", "replace")
-        line = re.sub(r"[\s\x00-\x1f\x7f]+", " ", words).strip()
-        if self._key:
-            line = line.replace(self._key, "***")
-        return f"{reply.status}: {line[:200].rstrip('. ')}" if line else str(reply.status)
+        return said(reply, self._key)
 
     def _ask(self, path: str, body: bytes | None, most: int) -> Reply:
         patience = self._patience
@@ -111,7 +115,7 @@ class Endpoint:
                 return Reply(answer.status, found), None
         except HTTPError as error:
             with error:
-                status, wait = error.code, _seconds(error.headers.get("Retry-After"))
+                status, wait = error.code, seconds(error.headers.get("Retry-After"))
                 if 300 <= status < 400:
                     raise ModelError(
                         f"{self.name}: {self.place} redirects ({status}); give the URL it leads to"
@@ -127,9 +131,9 @@ class Endpoint:
         except URLError as error:
             if isinstance(error.reason, ssl.SSLCertVerificationError):
                 raise ModelError(f"{self.name}: the certificate of {self.place} is not valid") from None
-            return _words(error.reason), None
+            return in_words(error.reason), None
         except (OSError, HTTPException) as error:
-            return _words(error), None
+            return in_words(error), None
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -141,14 +145,14 @@ class _NoRedirects(HTTPRedirectHandler):
         return None
 
 
-def _words(reason: object) -> str:
+def in_words(reason: object) -> str:
     if isinstance(reason, TimeoutError):
         return "it took too long"
     words = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
     return re.sub(r"\s+", " ", str(words))[:120]
 
 
-def _seconds(text: str | None) -> float | None:
+def seconds(text: str | None) -> float | None:
     """Retry-After: seconds, or a date."""
     if not text:
         return None

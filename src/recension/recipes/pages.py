@@ -76,6 +76,7 @@ class Story:
     settings: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     origin: str = "unknown"
+    columns: Mapping[str, str] = field(default_factory=dict)  # what columns of data hold that other verbs do not have
 
 
 COLUMNS = {
@@ -115,7 +116,7 @@ def run_card(run: Run, story: Story) -> str:
             pattern=f"{part}/*.{names[0].split('.', 1)[1]}",
             rows=rows[part],
             schema={**story.schemas, "dropped": DROPPED_SCHEMA}[part],
-            columns=COLUMNS.get(part, {}),
+            columns={**COLUMNS.get(part, {}), **(story.columns if part == "data" else {})},
         )
         for part, names in sorted(files.items(), key=lambda item: (item[0] != "data", item[0]))
     )

@@ -1,36 +1,183 @@
-"""Paid answers on disk before anybody parses them: one SQLite file for each shard."""
+"""Paid answers on disk before anybody parses them: one SQLite file for a run.
+
+`answers.sqlite`  key, answer, its digest and what it used
+`sent`            how many requests went out in each session, to tell after a kill how many were under way
+"""
 
 from __future__ import annotations
 
+import hashlib
+import mmap
 import sqlite3
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import zstandard
 
+from recension.errors import OutputError
 from recension.ports import Completion
+from recension.run.folder import writing
+
+ANSWERS = "answers.sqlite"
+SENT = "sent"
+_TABLE = """CREATE TABLE IF NOT EXISTS answers (
+    key TEXT PRIMARY KEY, answer BLOB NOT NULL, digest BLOB NOT NULL, prompt INTEGER NOT NULL, written INTEGER NOT NULL)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What all answers of a journal used."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    written_tokens: int = 0
 
 
 class SqliteJournal:
-    """`put` returns when the answer is on the disk; a second `put` of a key keeps the first answer."""
+    """`put` returns when the answer is on the disk; a second `put` of a key keeps the first answer.
+
+    One thread may put while another gets: each way has its own connection.
+    """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer BLOB NOT NULL)")
+        self.path = path
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._in, self._out = _opened(path), _opened(path)
+        self._packer, self._unpacker = zstandard.ZstdCompressor(3), zstandard.ZstdDecompressor()
 
     def get(self, key: str) -> Completion | None:
-        row = self._connection.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Completion(**msgspec.json.decode(row[0]))
+        row = self._out.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+        return None if row is None else self._read(row[0])
 
     def put(self, completion: Completion) -> None:
-        self._connection.execute(
-            "INSERT OR IGNORE INTO answers VALUES (?, ?)", (completion.key, msgspec.json.encode(completion))
-        )
+        self.put_all([completion])
+
+    def put_all(self, completions: Sequence[Completion]) -> None:
+        """Many in one transaction: the disk is waited for once."""
+        rows = []
+        for completion in completions:
+            packed = self._packer.compress(msgspec.json.encode(completion))
+            used = (int(completion.usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
+            rows.append((completion.key, packed, _digest(completion.key, packed), *used))
+        with self._lock, _said(self.path):
+            self._in.execute("BEGIN")
+            self._in.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)", rows)
+            self._in.execute("COMMIT")
 
     def __len__(self) -> int:
-        return int(self._connection.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
+        return int(self._out.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
+
+    def spent(self) -> Spent:
+        row = self._out.execute("SELECT COUNT(*), TOTAL(prompt), TOTAL(written) FROM answers").fetchone()
+        return Spent(int(row[0]), int(row[1]), int(row[2]))
+
+    def __iter__(self) -> Iterator[Completion]:
+        """Every answer, in the order in which they came."""
+        for (packed,) in self._out.execute("SELECT answer FROM answers ORDER BY rowid"):
+            yield self._read(packed)
 
     def close(self) -> None:
-        self._connection.close()
+        self._out.close()
+        self._in.close()
+
+    def _read(self, packed: bytes) -> Completion:
+        return Completion(**msgspec.json.decode(self._unpacker.decompress(packed)))
+
+
+class Ledger:
+    """How many requests went out, and how many of them failed and may be sent again, in a memory map.
+
+    What is written there survives the process, so the next session can say how many were under way when it was killed.
+    """
+
+    _ENTRY = struct.Struct("<QQQ")  # sent, failed, answers before
+
+    def __init__(self, folder: Path, answers: int) -> None:
+        path = folder / SENT
+        with writing(path):
+            old = path.read_bytes() if path.is_file() else b""
+            old = old[: len(old) // self._ENTRY.size * self._ENTRY.size]
+            path.write_bytes(old + self._ENTRY.pack(0, 0, answers))
+            with path.open("r+b") as file:
+                self._map = mmap.mmap(file.fileno(), 0)
+        self._at = len(old)
+        past = list(self._ENTRY.iter_unpack(old))
+        ends = [*(entry[2] for entry in past[1:]), answers][: len(past)]
+        self.lost = sum(
+            max(sent - failed - (end - before), 0) for (sent, failed, before), end in zip(past, ends, strict=True)
+        )
+        self.failed_before = sum(entry[1] for entry in past)
+        self.now_sent = self.now_failed = 0
+
+    def sent(self) -> None:
+        self.now_sent += 1
+        struct.pack_into("<Q", self._map, self._at, self.now_sent)
+
+    def failed(self) -> None:
+        self.now_failed += 1
+        struct.pack_into("<Q", self._map, self._at + 8, self.now_failed)
+
+    @property
+    def retried(self) -> int:
+        """Requests of all sessions that failed on the way."""
+        return self.failed_before + self.now_failed
+
+    def close(self) -> None:
+        self._map.flush()
+        self._map.close()
+
+
+def journal_problems(folder: Path) -> Iterator[str]:
+    """What is wrong with a journal: answers that are not what was written."""
+    path = folder / ANSWERS
+    if not path.is_file():
+        yield f"{folder.name}/{ANSWERS} is missing"
+        return
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        damaged = sum(
+            _digest(key, answer) != digest
+            for key, answer, digest in connection.execute("SELECT key, answer, digest FROM answers")
+        )
+        if damaged:
+            yield f"{folder.name}/{ANSWERS}: {damaged:,} answers are not what was written"
+    except sqlite3.DatabaseError as error:
+        yield f"{folder.name}/{ANSWERS} cannot be read ({error})"
+    finally:
+        connection.close()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(_TABLE)
+    except sqlite3.DatabaseError as error:
+        raise OutputError(
+            f"the journal {path} cannot be opened ({error}); is the folder on a disk of its own?"
+        ) from None
+    return connection
+
+
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """What SQLite cannot write becomes one line."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise OutputError(
+            f"cannot write {path} ({error}): nothing that was answered before is lost; free some space and run the same "
+            "command again"
+        ) from error
+
+
+def _digest(key: str, packed: bytes) -> bytes:
+    return hashlib.blake2b(packed, digest_size=8, key=key.encode()[:64]).digest()

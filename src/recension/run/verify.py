@@ -11,6 +11,7 @@ import msgspec
 
 from recension.corpus import read_table_rows
 from recension.errors import OutputError
+from recension.run.journal import journal_problems
 from recension.run.manifest import Manifest, read_manifest, shard_key
 from recension.run.passes import PassReceipt
 from recension.run.receipts import SEAL, FileEntry, Receipt, Seal, digest_of_receipts, read_receipt, read_seal
@@ -50,6 +51,8 @@ def verify(out: str | Path) -> Verification:
     for receipt in receipts:
         problems += _check_receipt(out, receipt, key)
     problems += _check_passes(out, manifest)
+    if (out / "journal").is_dir():
+        problems += journal_problems(out / "journal")
     seal = read_seal(out)
     complete = seal is not None
     if seal is not None:

@@ -1,0 +1,235 @@
+"""Models behind servers with OpenAI's chat API, as writers: `openai:MODEL@URL`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import msgspec
+
+from recension.document import JSON
+from recension.errors import ModelError, UnansweredError
+from recension.models.chat import Dialect, body_of, final_refusal, read_chat
+from recension.models.endpoint import BUSY, Reply, in_words, said, seconds
+from recension.models.pace import Pace
+from recension.ports import Completion, Request
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+TOO_MUCH = frozenset({408, 425, 429, 503, 504, 529})  # says that fewer at once would help
+LARGEST = 32 << 20  # bytes of an answer
+LONGEST_PAUSE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """How a server is asked. None of it can change an answer.
+
+    `attempts` are those of one request while others are answered; a server that answers nobody is waited for up to
+    `patience` seconds.
+    """
+
+    concurrency: int = 256
+    timeout: float = 300.0
+    attempts: int = 12
+    patience: float = 300.0
+    first_pause: float = 0.5
+
+
+class Trouble(NamedTuple):
+    """Why there is no answer this time. `crowded` where fewer requests at once would help."""
+
+    words: str
+    crowded: bool = False
+    wait: float | None = None
+
+
+class Watch(Protocol):
+    """Told of every request that goes out, and of each that failed and may go out again; and of what a person should know."""
+
+    def sent(self) -> None: ...
+
+    def failed(self) -> None: ...
+
+    def note(self, line: str) -> None: ...
+
+
+class OpenAIWriter:
+    """Asks until there is an answer; says which requests can never have one."""
+
+    def __init__(self, model: str, url: str, key: str | None, traffic: Traffic, watch: Watch) -> None:
+        self.name = f"openai:{model}"
+        self.model = model
+        self.url = url
+        self.dialect = Dialect()
+        self.pace = Pace(traffic.concurrency)
+        self.troubles: dict[str, int] = {}
+        self._key = key
+        self._traffic = traffic
+        self._watch = watch
+        self._session: ClientSession | None = None
+        self._last_answer = time.monotonic()
+        self._told_down = False
+
+    @property
+    def spec(self) -> Mapping[str, JSON]:
+        return {"kind": "openai", "model": self.model, "url": self.url, "dialect": self.dialect.to_json()}
+
+    async def learn(self) -> Dialect:
+        """Which words the server knows: tried once on a request of a few tokens, from the fullest to the plainest."""
+        schema: dict[str, JSON] = {
+            "type": "object",
+            "properties": {"word": {"type": "string"}},
+            "required": ["word"],
+            "additionalProperties": False,
+        }
+        messages = ({"role": "user", "content": 'Answer with the JSON object {"word": "yes"} and nothing else.'},)
+        sampling: dict[str, JSON] = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 16, "seed": 1}
+        refused = ""
+        for dialect in Dialect.ladder():
+            self.dialect = dialect
+            answer = await self.write(Request("probe", messages, sampling, schema))
+            if answer.finish != "rejected":
+                return dialect
+            refused = str(answer.raw.get("error"))
+        raise ModelError(f"{self.name}: the server refuses the plainest request ({refused})")
+
+    async def write(self, request: Request) -> Completion:
+        body = msgspec.json.encode(body_of(self.model, request, self.dialect))
+        began = time.monotonic()
+        attempt = 0
+        while True:
+            async with self.pace.slot():
+                sent = time.monotonic()
+                self._watch.sent()
+                found = await self._once(request.key, body)
+                took = time.monotonic() - sent
+            if isinstance(found, Completion):
+                self._answered(took)
+                return _stamped(found, took)
+            self._watch.failed()
+            self.troubles[found.words] = self.troubles.get(found.words, 0) + 1
+            if found.crowded:
+                self.pace.refused(found.wait)
+            else:
+                attempt += 1
+            self._give_up(found, attempt, began)
+            pause = min(self._traffic.first_pause * 2 ** min(attempt, 8), LONGEST_PAUSE)
+            await asyncio.sleep(random.uniform(0.3, 1.0) * pause)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _answered(self, took: float) -> None:
+        self.pace.answered(took)
+        self._last_answer = time.monotonic()
+        if self._told_down:
+            self._told_down = False
+            self._watch.note(f"{self.name}: the server answers again")
+
+    def _give_up(self, trouble: Trouble, attempt: int, began: float) -> None:
+        """One request that fails while others are answered is given up; so is a server that answers nobody."""
+        silent = time.monotonic() - max(self._last_answer, began)
+        if silent > self._traffic.patience:
+            raise ModelError(
+                f"{self.name}: no answer from {self.url} for {silent:.0f} s ({trouble.words}); is the server up? All answers "
+                "so far are kept: the same command goes on"
+            )
+        if silent > 10.0 and not self._told_down:
+            self._told_down = True
+            left = self._traffic.patience - silent
+            self._watch.note(
+                f"{self.name}: {self.url} does not answer ({trouble.words}); waiting up to {left:.0f} s more"
+            )
+        if attempt >= self._traffic.attempts and self._last_answer > began:
+            raise UnansweredError(f"no answer in {attempt} attempts ({trouble.words})")
+
+    async def _once(self, key: str, body: bytes) -> Completion | Trouble:
+        """An answer, or why there is none."""
+        import aiohttp
+
+        session = self._session or self._open()
+        headers = {"Idempotency-Key": key}
+        try:
+            async with session.post(f"{self.url}/chat/completions", data=body, headers=headers) as reply:
+                raw = await _read(reply)
+                status, wait = reply.status, seconds(reply.headers.get("Retry-After"))
+        except TimeoutError:
+            return Trouble(f"no answer within {self._traffic.timeout:g} s", crowded=True)
+        except aiohttp.ClientSSLError:
+            raise ModelError(f"{self.name}: the certificate of {self.url} is not valid") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return Trouble(_broken(error))
+        if raw is None:
+            return Trouble(f"an answer of more than {LARGEST >> 20} MiB")
+        if status < 300:
+            return read_chat(key, raw) or Trouble("an answer that is no chat completion")
+        return self._refused(key, Reply(status, raw), wait)
+
+    def _refused(self, key: str, reply: Reply, wait: float | None) -> Completion | Trouble:
+        status = reply.status
+        if status < 400:
+            raise ModelError(f"{self.name}: {self.url} redirects ({status}); give the URL it leads to")
+        if status in (401, 403):
+            # Not quoted: some servers repeat a part of the key.
+            given = "refuses the key" if self._key else "asks for a key, and there is none"
+            raise ModelError(f"{self.name}: {self.url} {given} ({status}); see --api-key-variable")
+        if status in BUSY or status >= 500:
+            if wait is not None and wait > self._traffic.patience:
+                raise ModelError(f"{self.name}: the server asks to wait {wait:.0f} s ({said(reply, self._key)})")
+            return Trouble(str(status), status in TOO_MUCH, wait)
+        if status in (404, 405):
+            raise ModelError(f"{self.name}: {self.url} knows no such model or no chat ({said(reply, self._key)})")
+        return final_refusal(key, reply, said(reply, self._key))
+
+    def _open(self) -> ClientSession:
+        import aiohttp
+
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "recension"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+            timeout=aiohttp.ClientTimeout(total=self._traffic.timeout, sock_connect=min(30.0, self._traffic.timeout)),
+            headers=headers,
+            trust_env=True,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self._session
+
+
+async def _read(reply: Any) -> bytes | None:
+    """The body, or None where it is larger than any answer may be."""
+    if reply.content_length is not None and reply.content_length <= LARGEST:
+        whole: bytes = await reply.read()
+        return whole
+    parts: list[bytes] = []
+    size = 0
+    async for part in reply.content.iter_any():
+        size += len(part)
+        if size > LARGEST:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _broken(error: Exception) -> str:
+    """What went wrong on the way, in few words and always the same ones, since they are counted."""
+    cause = getattr(error, "os_error", None) or error
+    words = in_words(cause)
+    return words if isinstance(cause, OSError) and words else type(error).__name__
+
+
+def _stamped(answer: Completion, took: float) -> Completion:
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return Completion(
+        answer.key, answer.text, answer.finish, answer.raw, answer.usage, answer.model, round(took, 4), at
+    )

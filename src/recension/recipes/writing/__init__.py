@@ -1,0 +1,213 @@
+"""Writing with a language model: `reformulate`, `rephrase`, `compose`, and `reparse`, which reads their answers anew.
+
+spec.py         what can be set
+job.py          a call: corpus, verb, manifest
+session.py      event loop, journal, models
+desk.py         prompts to requests, answers to what can be used of them
+reformulate.py, rephrase.py, compose.py   what becomes of one row
+task.py         one shard: many rows under way, written in their order
+rows.py         the rows that are written
+tally.py        counts for the report
+estimate.py     what a run would cost
+outcome.py      receipts and journal to the report
+prompts.py, prompts/   the words
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from recension.corpus import Record, check_unchanged, expected_size, read_piece
+from recension.engines.loop import LoopEngine
+from recension.errors import InputError, OutputError, UsageError
+from recension.recipes.pages import as_inputs, check_some, identity_of, look_over
+from recension.recipes.settings import build
+from recension.recipes.writing import outcome
+from recension.recipes.writing.desk import together
+from recension.recipes.writing.estimate import Estimate, estimate
+from recension.recipes.writing.job import (
+    SPECS,
+    Job,
+    Spec,
+    manifest_of,
+    names_of,
+    prepare,
+    specs_decided,
+    verb_of,
+)
+from recension.recipes.writing.rows import Author, Units
+from recension.recipes.writing.session import Models, Session, Watching, budget_of, models_of, opened, options_of
+from recension.recipes.writing.spec import Calls, ComposeSpec, ReformulateSpec, ReparseSpec, RephraseSpec
+from recension.recipes.writing.task import SCHEMAS, WriteTask
+from recension.report.writing import WritingReport
+from recension.run.execute import Bounds, execute, seal
+from recension.run.folder import output_path
+from recension.run.manifest import Run, open_run, read_manifest
+from recension.run.progress import Observer, Silent
+from recension.run.shards import ShardPlan
+
+__all__ = [
+    "Calls",
+    "ComposeSpec",
+    "ReformulateSpec",
+    "ReparseSpec",
+    "RephraseSpec",
+    "compose",
+    "plan_writing",
+    "preview",
+    "reformulate",
+    "reparse",
+    "rephrase",
+]
+
+Inputs = str | Path | Sequence[str | Path]
+
+
+def reformulate(
+    inputs: Inputs,
+    out: str | Path,
+    spec: ReformulateSpec,
+    calls: Calls | None = None,
+    observer: Observer | None = None,
+    fresh: bool = False,
+) -> WritingReport:
+    """Rewrite each text for several genres and readers (MAGA). A second call goes on and pays for nothing twice."""
+    return _write(prepare(as_inputs(inputs), output_path(out), spec), out, calls, observer, fresh)
+
+
+def rephrase(
+    inputs: Inputs,
+    out: str | Path,
+    spec: RephraseSpec,
+    calls: Calls | None = None,
+    observer: Observer | None = None,
+    fresh: bool = False,
+) -> WritingReport:
+    """Rewrite each text in one or more styles (WRAP, Nemotron-CC, FinePhrase, or your own)."""
+    return _write(prepare(as_inputs(inputs), output_path(out), spec), out, calls, observer, fresh)
+
+
+def compose(
+    inputs: Inputs,
+    out: str | Path,
+    spec: ComposeSpec,
+    calls: Calls | None = None,
+    observer: Observer | None = None,
+    fresh: bool = False,
+) -> WritingReport:
+    """Write new texts that samples only inspire (Cosmopedia): the purely synthetic baseline, and marked as that."""
+    return _write(prepare(as_inputs(inputs), output_path(out), spec), out, calls, observer, fresh)
+
+
+def preview(
+    inputs: Inputs,
+    out: str | Path,
+    spec: Spec,
+    count: int,
+    calls: Calls | None = None,
+    observer: Observer | None = None,
+) -> list[tuple[Record, Units]]:
+    """The first rows as the verb would write them. Their answers are in the journal of `out`: the run has them already."""
+    calls, observer, out = calls or Calls(), observer or Silent(), output_path(out)
+    job = prepare(as_inputs(inputs), out, spec)
+    with open_run(out, manifest_of(job)) as run, opened(out, calls, observer) as session:
+        _load(run, session, job, calls, observer)
+        records = _first(job, count)
+        written = verb_of(job, session)
+        found = session.loop.run_until_complete(together(*(written(record) for record in records)))
+    return list(zip(records, found, strict=True))
+
+
+def plan_writing(inputs: Inputs, out: str | Path, spec: Spec, calls: Calls | None = None) -> Estimate:
+    """What a run would ask and cost, from a sample; nothing is asked, and what a preview measured is used."""
+    out = output_path(out)
+    return estimate(prepare(as_inputs(inputs), out, spec), out, calls or Calls())
+
+
+def reparse(
+    out: str | Path,
+    new: str | Path,
+    spec: ReparseSpec | None = None,
+    observer: Observer | None = None,
+    fresh: bool = False,
+) -> WritingReport:
+    """Read the answers of a run anew, under other rules of acceptance, into a run of its own. Nobody is asked."""
+    out, new, spec = output_path(out), output_path(new), spec or ReparseSpec()
+    manifest = read_manifest(out)
+    if manifest.recipe not in SPECS:
+        raise UsageError(f"{out} is a run of {manifest.recipe}; answers to read anew are in runs of {', '.join(SPECS)}")
+    if out.resolve() == new.resolve():
+        raise OutputError("reparse writes a run of its own: name another folder with -o")
+    models: Any = manifest.decided.get("models")
+    if not models:
+        raise InputError(f"{out} holds no answers yet: run its command first")
+    config: Any = dict(manifest.facts["config"])  # type: ignore[arg-type]
+    changed = {name: value for name, value in spec.changes().items() if name in config}
+    kind: Any = SPECS[manifest.recipe]
+    chosen: Spec = build(kind, {**config, **changed})
+    given: Any = manifest.facts["given"]
+    job = prepare(given, new, chosen)
+    if [identity_of(file) for file in job.corpus.files] != manifest.identity["inputs"]:
+        raise InputError(f"the input of {out} is not what and where it was: {', '.join(given)}, seen from this folder")
+    return _write(job, new, None, observer, fresh, (out, models))
+
+
+def _write(
+    job: Job,
+    out: str | Path,
+    calls: Calls | None,
+    observer: Observer | None,
+    fresh: bool,
+    earlier: tuple[Path, Any] | None = None,
+) -> WritingReport:
+    calls, observer, out = calls or Calls(), observer or Silent(), output_path(out)
+    look_over(job.corpus, observer)
+    manifest = manifest_of(job, read_manifest(earlier[0]).key if earlier else None)
+    needed = [earlier[0]] if earlier else []
+    with (
+        open_run(out, manifest, fresh, needed) as run,
+        opened(out, calls, observer, earlier[0] if earlier else None) as session,
+    ):
+        if earlier is None:
+            _load(run, session, job, calls, observer)
+        else:
+            session.models = Models({}, earlier[1])
+        task = _task(run, session, job, calls)
+        bounds = Bounds(job.shard_bytes, calls.limit, calls.max_dropped, expected_size(job.corpus))
+        watching = Watching(observer, session, budget_of(calls))
+        execute(run, task, job.corpus, LoopEngine(session.loop), bounds, watching)
+        check_unchanged(job.corpus.files)
+        report = outcome.report_of(run, job, session, budget_of(calls))
+        seal(run, job.corpus.digests, outcome.pages(run, job, report), calls.limit)
+    check_some(out, job.corpus)
+    return report
+
+
+def _load(run: Run, session: Session, job: Job, calls: Calls, observer: Observer) -> None:
+    models = models_of(run, session, names_of(job), options_of(job.writing, calls), observer)
+    specs_decided(run, models.specs)
+
+
+def _task(run: Run, session: Session, job: Job, calls: Calls) -> WriteTask:
+    model = str(session.models.specs[job.writing.writer].get("model") or job.writing.writer)
+    return WriteTask(
+        plan=ShardPlan.of(run, job.spec.output.format, SCHEMAS),
+        reading=job.corpus.reading,
+        layout=job.corpus.layout,
+        verb=verb_of(job, session),
+        author=Author(job.verb, job.kind, model, run.name),
+        window=job.window(calls.concurrency),
+    )
+
+
+def _first(job: Job, count: int) -> list[Record]:
+    found: list[Record] = []
+    for piece in job.corpus.pieces(job.shard_bytes, None):
+        for row in read_piece(piece, job.corpus.reading, job.corpus.layout):
+            if isinstance(row, Record):
+                found.append(row)
+            if len(found) == count:
+                return found
+    return found

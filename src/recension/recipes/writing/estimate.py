@@ -1,0 +1,174 @@
+"""What a run would ask and cost: calls and tokens of a sample, carried over to the corpus with an interval."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from recension.corpus import Record, expected_size, read_piece
+from recension.document import Document
+from recension.models.counting import count_tokens
+from recension.recipes.writing.desk import Text
+from recension.recipes.writing.job import Job
+from recension.recipes.writing.sources import Part, parts_of, unfit
+from recension.recipes.writing.spec import Calls, ComposeSpec, ReformulateSpec
+from recension.run.journal import ANSWERS, SqliteJournal
+
+SAMPLE = 300  # documents
+ENOUGH = 20  # answers that say more than an assumption does
+WITHIN = 1.96
+GUESSED = (0.5, 1.6)  # an answer that was never measured is taken to be off by so much
+A_PAIR, A_VERDICT = 110, 160  # tokens
+
+
+class Range(NamedTuple):
+    low: float
+    usual: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is to be expected of a whole run. `measured` answers stand behind it; with none, lengths are assumed."""
+
+    files: int
+    documents: int
+    sampled: int
+    calls: Range
+    read_tokens: Range
+    written_tokens: Range
+    cost: Range | None
+    seconds: float | None
+    measured: int
+
+
+class _Asked(NamedTuple):
+    """What one document would ask: calls, tokens that are read and written."""
+
+    calls: float
+    read: float
+    written: float
+
+
+class _Measured(NamedTuple):
+    """What the answers of a preview came to, on average."""
+
+    answers: int
+    read: float
+    written: float
+    seconds: float
+
+
+def estimate(job: Job, out: Path, calls: Calls) -> Estimate:
+    """From the first documents of the input, and the answers that are in the journal of `out` already."""
+    documents, size = _sample(job)
+    asked = [_asked(job, document) for document in documents]
+    measured = _measured(out)
+    total = round(len(documents) * max(expected_size(job.corpus) / size, 1.0)) if size else 0
+    total = min(total, calls.limit) if calls.limit else total
+    number, read, written = (_carried([one[i] for one in asked], total) for i in range(3))
+    if measured.answers >= ENOUGH:
+        read, written = (_scaled(number, mean) for mean in (measured.read, measured.written))
+    else:
+        written = Range(written.low * GUESSED[0], written.usual, written.high * GUESSED[1])
+    priced = calls.price_in or calls.price_out
+    cost = Range(*((r * calls.price_in + w * calls.price_out) / 1e6 for r, w in zip(read, written, strict=True)))
+    seconds = number.usual * measured.seconds / calls.concurrency if measured.answers >= ENOUGH else None
+    return Estimate(
+        files=len(job.corpus.files),
+        documents=total,
+        sampled=len(documents),
+        calls=number,
+        read_tokens=read,
+        written_tokens=written,
+        cost=cost if priced else None,
+        seconds=seconds,
+        measured=measured.answers,
+    )
+
+
+def _sample(job: Job) -> tuple[list[Document], int]:
+    """Documents from the beginning of the input, and the bytes that they stand for."""
+    found: list[Document] = []
+    size = 0
+    for piece in job.corpus.pieces(job.shard_bytes, None):
+        for row in read_piece(piece, job.corpus.reading, job.corpus.layout):
+            if isinstance(row, Record):
+                found.append(row.document)
+                size += row.place.length or len(row.document.text.encode())
+            if len(found) == SAMPLE:
+                return found, size
+    return found, size
+
+
+def _asked(job: Job, document: Document) -> _Asked:
+    spec = job.spec
+    if isinstance(spec, ComposeSpec):
+        prompt = next(iter(job.prompts.values()))
+        values = {"source": Text(document.text[: spec.seed_characters]), "audience": "general", "topic": ""}
+        return _Asked(1, _length(prompt.messages(values)), 700)
+    if unfit(document, spec.source) is not None:
+        return _Asked(0, 0, 0)
+    asked = _Asked(0, 0, 0)
+    for part in parts_of(document.text, spec.source.part_characters):
+        more = _of_part(job, part)
+        asked = _Asked(*(a + b for a, b in zip(asked, more, strict=True)))
+    return asked
+
+
+def _of_part(job: Job, part: Part) -> _Asked:
+    spec, [source] = job.spec, count_tokens([part.text])
+    if not isinstance(spec, ReformulateSpec):
+        lengths = [_length(prompt.messages({"source": Text(part.text)})) for prompt in job.prompts.values()]
+        return _Asked(len(lengths), sum(lengths), source * len(lengths))
+    pairs = _length(job.prompts["pairs"].messages({"source": Text(part.text), "count": spec.pairs}))
+    some = {"source": Text(part.text), "genre": Text("words " * 50), "audience": Text("words " * 50)}
+    rewrite = _length(job.prompts[spec.variant].messages(some))
+    read, written, calls = pairs + spec.pairs * rewrite, A_PAIR * spec.pairs + source * spec.pairs, 1 + spec.pairs
+    if job.judge:
+        judged = _length(job.prompts["judge"].messages({"source": Text(part.text), "candidate": Text(part.text)}))
+        read, written, calls = read + spec.pairs * judged, written + A_VERDICT * spec.pairs, calls + spec.pairs
+    return _Asked(calls, read, written)
+
+
+def _length(messages: Sequence[Mapping[str, str]]) -> int:
+    return sum(count_tokens([message["content"] for message in messages]))
+
+
+def _carried(values: Sequence[float], total: int) -> Range:
+    """The sum over `total` documents, with its interval at 95 % from the spread in the sample."""
+    if not values:
+        return Range(0, 0, 0)
+    mean = sum(values) / len(values)
+    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / max(len(values) - 1, 1))
+    left = max(total - len(values), 0)
+    about = WITHIN * spread / math.sqrt(len(values)) * left if left else 0.0
+    return Range(max(mean * total - about, 0.0), mean * total, mean * total + about)
+
+
+def _scaled(number: Range, mean: float) -> Range:
+    return Range(*(value * mean for value in number))
+
+
+def _measured(out: Path) -> _Measured:
+    path = out / "journal" / ANSWERS
+    if not path.is_file():
+        return _Measured(0, 0.0, 0.0, 0.0)
+    journal = SqliteJournal(path)
+    try:
+        spent = journal.spent()
+        count = max(spent.requests, 1)
+        seconds, seen, until = 0.0, 0, time.monotonic() + 2.0
+        for answer in journal:
+            seconds, seen = seconds + answer.seconds, seen + 1
+            if time.monotonic() > until:
+                break
+        return _Measured(
+            spent.requests, spent.prompt_tokens / count, spent.written_tokens / count, seconds / max(seen, 1)
+        )
+    finally:
+        journal.close()

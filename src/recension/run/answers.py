@@ -1,0 +1,186 @@
+"""Asking a writer so that no answer is paid for twice and none is lost: the journal first, then the budget, then the model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from recension.document import JSON
+from recension.errors import BudgetError, UnansweredError
+from recension.identity import fingerprint
+from recension.ports import Completion, Request, Writer
+from recension.run.journal import ANSWERS, Ledger, Spent, SqliteJournal
+
+CHARACTERS_A_TOKEN = 2.5  # few, so that what a prompt may cost is not taken for less than it is
+BATCH = 512  # answers in one transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a run may spend in all, earlier calls included. Prices are for a million tokens."""
+
+    requests: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    price_in: float = 0.0
+    price_out: float = 0.0
+
+    def price(self, spent: Spent) -> float:
+        return (spent.prompt_tokens * self.price_in + spent.written_tokens * self.price_out) / 1e6
+
+    def exceeded(self, spent: Spent) -> str | None:
+        """The limit that `spent` is above, as a flag with its value."""
+        if self.requests is not None and spent.requests > self.requests:
+            return f"--max-requests {self.requests:,}"
+        if self.tokens is not None and spent.prompt_tokens + spent.written_tokens > self.tokens:
+            return f"--max-tokens {self.tokens:,}"
+        if self.cost is not None and self.price(spent) > self.cost:
+            return f"--max-cost {self.cost:g}"
+        return None
+
+
+def request_for(
+    spec: Mapping[str, JSON],
+    messages: Sequence[Mapping[str, str]],
+    sampling: Mapping[str, JSON],
+    schema: Mapping[str, JSON] | None = None,
+) -> Request:
+    """A request whose key holds all that can change its answer: the model and where it runs, the words, the draw."""
+    parts: list[JSON] = [dict(spec), [dict(m) for m in messages], dict(sampling), dict(schema) if schema else None]
+    return Request(fingerprint(parts), tuple(messages), sampling, schema)
+
+
+class Answers:
+    """One journal and one event loop. `earlier` is the journal of another run, which is read and never written."""
+
+    def __init__(self, folder: Path, budget: Budget | None = None, earlier: Path | None = None) -> None:
+        self.journal = SqliteJournal(folder / ANSWERS)
+        self.ledger = Ledger(folder, len(self.journal))
+        self.spent = self.journal.spent()
+        self.asked = 0  # in this session
+        self.known = 0
+        self._earlier = SqliteJournal(earlier / ANSWERS) if earlier is not None else None
+        self._budget = budget or Budget()
+        self._reserved = Spent()
+        self._under_way: dict[str, asyncio.Task[Completion]] = {}
+        self._room = asyncio.Condition()
+        self._waiting: list[tuple[Completion, asyncio.Future[None]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._disk = ThreadPoolExecutor(1, "journal")
+
+    async def ask(self, request: Request, writer: Writer | None) -> Completion:
+        """The answer to a request: from a journal, from one that is under way, or from the writer where there is one."""
+        running = self._under_way.get(request.key)
+        if running is None:
+            found = self.journal.get(request.key)
+            if found is None and self._earlier is not None:
+                found = self._earlier.get(request.key)
+            if found is not None:
+                self.known += 1
+                return found
+            if writer is None:
+                raise UnansweredError("the journal holds no answer to this request")
+            # A task of its own: who asked may be cancelled, what is paid for is kept.
+            running = asyncio.get_running_loop().create_task(self._pay(request, writer))
+            self._under_way[request.key] = running
+            running.add_done_callback(lambda task: self._ended(request.key, task))
+        return await asyncio.shield(running)
+
+    def _ended(self, key: str, task: asyncio.Task[Completion]) -> None:
+        self._under_way.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # seen here, for the case that nobody waits any more
+
+    async def drain(self, seconds: float | None = None) -> int:
+        """Wait for what is under way; returns how many answers did not come in time."""
+        if not self._under_way:
+            return 0
+        _, late = await asyncio.wait(list(self._under_way.values()), timeout=seconds)
+        for task in late:
+            task.cancel()
+        return len(late)
+
+    def close(self) -> None:
+        self._disk.shutdown(wait=True)
+        self.ledger.close()
+        self.journal.close()
+        if self._earlier is not None:
+            self._earlier.close()
+
+    async def _pay(self, request: Request, writer: Writer) -> Completion:
+        held = await self._reserve(request)
+        try:
+            answer = await writer.write(request)
+            await self._keep(answer)
+            self.asked += 1
+            self.spent = _sum(self.spent, _used(answer))
+            return answer
+        finally:
+            self._reserved = _sum(self._reserved, held, -1)
+            if self._limited:
+                async with self._room:
+                    self._room.notify_all()
+
+    @property
+    def _limited(self) -> bool:
+        return not (self._budget.requests is self._budget.tokens is self._budget.cost is None)
+
+    async def _reserve(self, request: Request) -> Spent:
+        """Hold back the most that an answer can use; wait for others to give back what they did not use."""
+        if not self._limited:
+            return Spent()
+        length = sum(len(message["content"]) for message in request.messages)
+        written = request.sampling.get("max_tokens")
+        most = Spent(1, int(length / CHARACTERS_A_TOKEN) + 16, written if isinstance(written, int) else 0)
+        async with self._room:
+            while (limit := self._budget.exceeded(_sum(_sum(self.spent, self._reserved), most))) is not None:
+                if self._reserved.requests == 0:
+                    raise BudgetError(
+                        f"stopped at {limit}: {self.spent.requests:,} answers, "
+                        f"{self.spent.prompt_tokens + self.spent.written_tokens:,} tokens"
+                        + (f", {self._budget.price(self.spent):.2f} in money" if self._budget.cost is not None else "")
+                        + "; all of them are kept: the same command with a larger budget goes on"
+                    )
+                await self._room.wait()
+            self._reserved = _sum(self._reserved, most)
+        return most
+
+    async def _keep(self, answer: Completion) -> None:
+        """On the disk, together with whatever else has come by then."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((answer, done))
+        if self._flushing is None or self._flushing.done():
+            self._flushing = loop.create_task(self._flush())
+        await done
+
+    async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            writing = loop.run_in_executor(self._disk, self.journal.put_all, [answer for answer, _ in batch])
+            await asyncio.wait([writing])
+            error = writing.exception()
+            for _, done in batch:
+                if done.done():
+                    continue
+                if error is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(error)
+
+
+def _used(answer: Completion) -> Spent:
+    return Spent(1, int(answer.usage.get("prompt_tokens") or 0), int(answer.usage.get("completion_tokens") or 0))
+
+
+def _sum(left: Spent, right: Spent, sign: int = 1) -> Spent:
+    return replace(
+        left,
+        requests=left.requests + sign * right.requests,
+        prompt_tokens=left.prompt_tokens + sign * right.prompt_tokens,
+        written_tokens=left.written_tokens + sign * right.written_tokens,
+    )
