@@ -1,33 +1,20 @@
-"""The seam of the generating verbs: answers are journalled before they are parsed, and paid for once."""
+"""Answers are on the disk before anybody reads them, paid for once, and never dearer than the budget."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 import subprocess
 import sys
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pytest
-from tests.recipes.conftest import make_rows, read, tree, write_jsonl
 
-import recension
-from recension.corpus import Layout, OutRow, Piece, Reading, Record, expected_size, open_corpus, read_piece, set_aside
-from recension.document import Origin
-from recension.engines.local import LocalEngine
-from recension.errors import ModelError
-from recension.identity import fingerprint
+from recension.errors import BudgetError, UnansweredError
 from recension.models.fake import FakeWriter, MemoryJournal
 from recension.ports import Completion, Journal, Request
-from recension.run.execute import Bounds, execute, seal
-from recension.run.journal import SqliteJournal
-from recension.run.manifest import Manifest, open_run
-from recension.run.progress import Silent
-from recension.run.receipts import Receipt
-from recension.run.shards import ShardPlan, ShardWriter
-
-STYLES = ("plain", "formal")
+from recension.run.answers import Answers, Budget, request_for
+from recension.run.journal import ANSWERS, Ledger, Spent, SqliteJournal, journal_problems
 
 
 def completion(key: str, text: str = "yes") -> Completion:
@@ -36,7 +23,7 @@ def completion(key: str, text: str = "yes") -> Completion:
 
 @pytest.fixture(params=["memory", "sqlite"])
 def journal(request, tmp_path):
-    return MemoryJournal() if request.param == "memory" else SqliteJournal(tmp_path / "journal" / "00000.sqlite")
+    return MemoryJournal() if request.param == "memory" else SqliteJournal(tmp_path / "journal" / ANSWERS)
 
 
 def test_a_journal_keeps_the_first_answer_to_a_key(journal):
@@ -63,90 +50,116 @@ def test_an_answer_that_was_put_survives_a_kill(tmp_path):
     assert len(SqliteJournal(path)) == 20
 
 
-@dataclass(frozen=True)
-class Rewrite:
-    """What a generating verb will look like: two requests for each row, concurrent, every answer journalled first."""
-
-    plan: ShardPlan
-    reading: Reading
-    layout: Layout
-    bill: Path
-    fail_every: int | None = None
-    styles: tuple[str, ...] = field(default=STYLES)
-
-    def __call__(self, piece: Piece) -> Receipt:
-        journal = SqliteJournal(self.plan.out / "journal" / f"{piece.index:05d}.sqlite")
-        try:
-            with ShardWriter(self.plan, piece.index) as shard:
-                for row in read_piece(piece, self.reading, self.layout):
-                    assert isinstance(row, Record)
-                    shard.row(len(self.styles))
-                    answers = asyncio.run(self._ask(row, journal))
-                    for style, answer in zip(self.styles, answers, strict=True):
-                        if "captain" in answer.text:
-                            shard.drop(set_aside(row, "refused", f"the {style} answer speaks of the captain"))
-                            continue
-                        origin = Origin("rewritten", row.document.id, row.document.id, style, "run", 1)
-                        document = replace(row.document, origin=origin)
-                        shard.write(self.layout.batch([OutRow(row, document, {"text": answer.text})]))
-                return shard.commit({})
-        finally:
-            journal.close()
-
-    async def _ask(self, row: Record, journal: SqliteJournal) -> list[Completion]:
-        writer = FakeWriter(fail_every=self.fail_every)
-
-        async def answer(style: str) -> Completion:
-            messages = ({"role": "user", "content": f"{style}: {row.document.text}"},)
-            request = Request(fingerprint([style, row.document.text, row.document.id]), messages)
-            known = journal.get(request.key)
-            if known is not None:
-                return known
-            with self.bill.open("a") as file:
-                file.write(request.key + "\n")
-            paid = await writer.write(request)
-            journal.put(paid)
-            return paid
-
-        return list(await asyncio.gather(*(answer(style) for style in self.styles)))
-
-
-def rewrite(source: Path, out: Path, bill: Path, workers: int, fail_every: int | None = None) -> None:
-    corpus = open_corpus([str(source)], Reading(), exclude=out)
-    with open_run(out, Manifest("rewrite", 1, {"spec": {}})) as run:
-        plan = ShardPlan.of(run, "parquet", {"data": corpus.layout.schema})
-        task = Rewrite(plan, corpus.reading, corpus.layout, bill, fail_every)
-        execute(run, task, corpus, LocalEngine(workers), Bounds(3_000, expected=expected_size(corpus)), Silent())
-        seal(run, corpus.digests, {})
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_no_answer_is_paid_for_twice_and_every_unit_is_accounted_for(tmp_path, workers):
-    source, bill = write_jsonl(tmp_path / "in.jsonl", make_rows(30)), tmp_path / "bill"
-    for _ in range(40):
-        try:
-            rewrite(source, tmp_path / "out", bill, workers, fail_every=2)
-            break
-        except ModelError:
-            continue
-    else:
-        rewrite(source, tmp_path / "out", bill, workers)
-    proof = recension.verify(tmp_path / "out")
-    assert proof.sound and (proof.rows, proof.units) == (30, 60) and proof.dropped > 0
-    answered = {key for path in (tmp_path / "out" / "journal").glob("*.sqlite") for key in _keys(path)}
-    asked = bill.read_text().split()
-    assert len(answered) == 60 and set(asked) == answered
-    failed = len(asked) - 60  # a request that failed has no answer and may be asked again
-    assert failed > 0
-    rewrite(source, tmp_path / "whole", tmp_path / "other", 1)
-    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
-    assert len(read(tmp_path / "out")) == proof.written
-
-
-def _keys(path: Path) -> list[str]:
-    import sqlite3
-
-    with sqlite3.connect(path) as connection:
-        keys = [row[0] for row in connection.execute("SELECT key FROM answers")]
+def test_a_journal_says_what_was_spent_and_what_was_damaged(tmp_path):
+    journal = SqliteJournal(tmp_path / ANSWERS)
+    journal.put_all(
+        [Completion(str(i), "x", "stop", {}, {"prompt_tokens": 3, "completion_tokens": 4}) for i in range(5)]
+    )
+    assert journal.spent() == Spent(5, 15, 20) and [answer.key for answer in journal] == list("01234")
+    journal.close()
+    assert list(journal_problems(tmp_path)) == []
+    with sqlite3.connect(tmp_path / ANSWERS) as connection:
+        connection.execute("UPDATE answers SET answer = x'00' WHERE key = '3'")
     connection.close()
-    return keys
+    assert "1 answers are not what was written" in next(journal_problems(tmp_path))
+
+
+def test_what_was_under_way_at_a_kill_is_known_afterwards(tmp_path):
+    for sent, failed, answered in ((10, 2, 5), (4, 0, 4)):  # the first was killed with 3 under way
+        ledger = Ledger(tmp_path, 0 if sent == 10 else 5)
+        for _ in range(sent):
+            ledger.sent()
+        for _ in range(failed):
+            ledger.failed()
+        ledger.close()
+        assert answered
+    ledger = Ledger(tmp_path, 9)
+    assert (ledger.lost, ledger.retried) == (3, 2)
+    ledger.close()
+
+
+def ask(answers: Answers, writer, numbers, **sampling) -> list[Completion | BaseException]:
+    async def all_of_them():
+        requests = [
+            request_for(writer.spec, [{"role": "user", "content": f"{n}"}], {"max_tokens": 9, **sampling})
+            for n in numbers
+        ]
+        found = await asyncio.gather(*(answers.ask(one, writer) for one in requests), return_exceptions=True)
+        await answers.drain()
+        return found
+
+    return asyncio.run(all_of_them())
+
+
+def test_a_question_is_asked_once_however_often_it_comes(tmp_path):
+    writer, answers = FakeWriter(), Answers(tmp_path)
+    found = ask(answers, writer, [1, 2, 1, 1, 2])
+    assert [one.text for one in found] == ["1", "2", "1", "1", "2"] and writer.calls == 2
+    ask(answers, writer, [1], seed=1)
+    assert writer.calls == 3, "another draw is another question"
+    answers.close()
+    again = Answers(tmp_path)
+    assert ask(again, writer, [1, 2])[0].text == "1" and writer.calls == 3 and again.spent.requests == 3
+    again.close()
+
+
+def test_a_question_that_failed_is_asked_again_and_a_journal_alone_asks_nobody(tmp_path):
+    writer, answers = FakeWriter(fail_every=2), Answers(tmp_path)
+    first = ask(answers, writer, [1, 2, 3])
+    assert sum(isinstance(one, Completion) for one in first) == 2
+    ask(answers, writer, [1, 2, 3])
+    assert all(isinstance(one, Completion) for one in ask(answers, writer, [1, 2, 3])) and writer.calls == 5
+    answers.close()
+    other = Answers(tmp_path / "other", earlier=tmp_path)
+
+    async def read(number: int) -> Completion:
+        return await other.ask(
+            request_for(writer.spec, [{"role": "user", "content": f"{number}"}], {"max_tokens": 9}), None
+        )
+
+    assert asyncio.run(read(3)).text == "3"
+    with pytest.raises(UnansweredError):
+        asyncio.run(read(4))
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("budget", "flag"),
+    [
+        (Budget(requests=3), "--max-requests 3"),
+        (Budget(tokens=90), "--max-tokens 90"),
+        (Budget(cost=0.003, price_in=1.0, price_out=100.0), "--max-cost 0.003"),
+    ],
+)
+def test_a_budget_is_never_exceeded_and_a_larger_one_goes_on(tmp_path, budget, flag):
+    writer, answers = FakeWriter(), Answers(tmp_path, budget)
+    found = ask(answers, writer, range(40))
+    got = [one for one in found if isinstance(one, Completion)]
+    stopped = [one for one in found if isinstance(one, BudgetError)]
+    assert got and stopped and len(got) + len(stopped) == 40 and flag in str(stopped[0])
+    assert budget.exceeded(answers.spent) is None and len(answers.journal) == len(got) == writer.calls
+    answers.close()
+    answers = Answers(tmp_path)
+    assert all(isinstance(one, Completion) for one in ask(answers, writer, range(40))) and writer.calls == 40
+    answers.close()
+
+
+def test_whoever_stops_waiting_does_not_lose_the_answer(tmp_path):
+    class Slow(FakeWriter):
+        async def write(self, request: Request) -> Completion:
+            await asyncio.sleep(0.05)
+            return await super().write(request)
+
+    writer, answers = Slow(), Answers(tmp_path)
+
+    async def leave():
+        waiting = asyncio.create_task(
+            answers.ask(request_for(writer.spec, [{"role": "user", "content": "1"}], {}), writer)
+        )
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        assert await answers.drain() == 0
+
+    asyncio.run(leave())
+    assert len(answers.journal) == 1
+    answers.close()

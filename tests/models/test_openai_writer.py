@@ -1,0 +1,184 @@
+"""The client against a server that speaks the real protocol and misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from recension.errors import ModelError, UnansweredError
+from recension.models.fake_server import FakeServer, Faults
+from recension.models.openai_writer import OpenAIWriter, Traffic
+from recension.models.pace import Pace
+from recension.ports import Completion, Request, Writer
+
+FAST = Traffic(concurrency=32, timeout=2.0, patience=3.0, first_pause=0.005)
+
+
+@dataclass
+class Watched:
+    went: int = 0
+    wrong: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def sent(self) -> None:
+        self.went += 1
+
+    def failed(self) -> None:
+        self.wrong += 1
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+
+
+def asked(number: int, **sampling) -> Request:
+    source = f"The ship sailed at dawn. It came back, late, with {number} men."
+    words = f"Tell me of number {number}.\n\n<source>\n{source}\n</source>"
+    return Request(f"k{number}", ({"role": "user", "content": words},), {"max_tokens": 200, "seed": number, **sampling})
+
+
+def write(server_url: str, requests: list[Request], traffic: Traffic = FAST, key: str | None = None):
+    watched = Watched()
+
+    async def all_of_them():
+        writer = OpenAIWriter("fake", server_url, key, traffic, watched)
+        try:
+            return await asyncio.gather(*(writer.write(r) for r in requests), return_exceptions=True), writer
+        finally:
+            await writer.close()
+
+    found, writer = asyncio.run(all_of_them())
+    return found, writer, watched
+
+
+def test_it_keeps_the_contract_of_a_writer():
+    with FakeServer() as server:
+        [found], writer, watched = write(server.url, [asked(1, temperature=0.5)])
+    assert isinstance(writer, Writer) and isinstance(found, Completion)
+    assert found.key == "k1" and found.text in str(found.raw) and found.finish == "stop" and found.model == "fake"
+    assert found.usage["prompt_tokens"] > 0 and found.usage["completion_tokens"] > 0
+    assert found.seconds > 0 and found.at.startswith("20") and (watched.went, watched.wrong) == (1, 0)
+
+
+QUICK = (
+    "429",
+    "429-retry-after",
+    "500",
+    "503",
+    "cut",
+    "half-json",
+    "wrong-schema",
+    "wrong-type",
+    "reset",
+    "duplicate",
+    "bulky",
+)
+
+
+def test_whatever_goes_wrong_on_the_way_the_answers_are_the_same():
+    requests = [asked(i) for i in range(60)]
+    with FakeServer() as server:
+        undisturbed, _, _ = write(server.url, requests)
+    with FakeServer(faults=Faults({kind: 0.6 / len(QUICK) for kind in QUICK}), retry_after=0.02) as server:
+        found, writer, watched = write(server.url, requests)
+        counts = server.counts
+    assert [one.text for one in found] == [one.text for one in undisturbed]
+    assert counts.completed == 60 and watched.wrong > 30 and watched.went == 60 + watched.wrong
+    assert sum(writer.troubles.values()) == watched.wrong and len(writer.troubles) >= 6
+
+
+@pytest.mark.parametrize(
+    ("fault", "finish", "empty"),
+    [
+        ("empty", "stop", True),
+        ("truncated", "length", False),
+        ("refused", "refused", True),
+        ("rejected", "rejected", True),
+    ],
+)
+def test_what_is_final_is_an_answer(fault, finish, empty):
+    with FakeServer(faults=Faults(script={0: fault})) as server:
+        [found], _, watched = write(server.url, [asked(1)])
+    assert isinstance(found, Completion) and found.finish == finish and (not found.text) == empty and watched.wrong == 0
+    if fault == "rejected":
+        assert found.raw["why"] == "too-long"
+
+
+def test_a_hanging_request_is_sent_again_after_its_time():
+    with FakeServer(faults=Faults(script={0: "hang"})) as server:
+        [found], writer, _ = write(server.url, [asked(1)], Traffic(timeout=0.3, first_pause=0.005))
+    assert isinstance(found, Completion) and list(writer.troubles) == ["no answer within 0.3 s"]
+
+
+def test_a_dead_server_is_waited_for_and_then_told_of_with_what_to_do():
+    began = time.monotonic()
+    [found], _, _ = write("http://127.0.0.1:9/v1", [asked(1)], Traffic(patience=0.4, first_pause=0.02))
+    assert isinstance(found, ModelError) and not isinstance(found, UnansweredError)
+    assert "no answer from http://127.0.0.1:9/v1" in str(found) and "the same command goes on" in str(found)
+    assert 0.4 < time.monotonic() - began < 5
+
+
+def test_one_request_that_always_fails_is_given_up_while_others_are_answered():
+    with FakeServer(faults=Faults({"500": 0.4}, worst=10_000, seed=3)) as server:
+        found, _, _ = write(server.url, [asked(i) for i in range(40)], Traffic(attempts=2, first_pause=0.001))
+    given_up = [one for one in found if isinstance(one, UnansweredError)]
+    assert given_up and len(given_up) < 20 and "no answer in 2 attempts (500)" in str(given_up[0])
+    assert all(isinstance(one, Completion | UnansweredError) for one in found)
+
+
+def test_the_key_is_asked_for_and_never_told():
+    with FakeServer(key="sk-secret") as server:
+        [found], _, _ = write(server.url, [asked(1)], key="sk-secret")
+        [refused], _, _ = write(server.url, [asked(1)], key="sk-other-secret")
+        [none], _, _ = write(server.url, [asked(1)])
+    assert isinstance(found, Completion) and "secret" not in str(found)
+    assert isinstance(refused, ModelError) and "refuses the key" in str(refused) and "sk-other" not in str(refused)
+    assert "there is none" in str(none)
+
+
+def test_what_a_server_does_not_know_is_found_out_once():
+    for schemas in (True, False):
+        with FakeServer(schemas=schemas) as server:
+
+            async def learn(url: str = server.url):
+                writer = OpenAIWriter("fake", url, None, FAST, Watched())
+                try:
+                    return await writer.learn()
+                finally:
+                    await writer.close()
+
+            assert asyncio.run(learn()).schema is schemas
+
+
+def test_a_server_with_little_room_is_not_overrun():
+    with FakeServer(latency=0.02, room=8) as server:
+        found, writer, _ = write(
+            server.url, [asked(i) for i in range(150)], Traffic(concurrency=200, first_pause=0.005)
+        )
+        counts = server.counts
+    assert all(isinstance(one, Completion) for one in found) and counts.completed == 150
+    assert writer.pace.limit < 24 and counts.most_in_flight <= 8
+
+
+def test_the_pace_grows_with_answers_and_is_cut_once_for_one_push_back():
+    now = [100.0]
+    pace = Pace(100, lambda: now[0])
+
+    async def rounds() -> None:
+        for _ in range(40):
+            async with pace.slot():
+                pace.under_way = int(pace.limit)
+                pace.answered(0.1)
+                pace.under_way = 1
+
+    asyncio.run(rounds())
+    grown = pace.limit
+    assert grown == 16 + 40
+    for _ in range(10):
+        pace.refused()
+    assert pace.limit == pytest.approx(0.6 * grown)
+    now[0] += 1.0
+    pace.refused(wait=0.5)
+    assert pace.limit == pytest.approx(0.36 * grown)
