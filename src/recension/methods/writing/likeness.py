@@ -1,0 +1,89 @@
+"""How much one text has of another: runs of words, keywords, and repetition within itself."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+RUN = 5  # words of a shingle: two people seldom write five words in a row alike by chance
+_PLENTY = 60  # keywords of a source that are looked for
+_STEM = 6  # first letters of a word, so that its forms count as one
+_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
+_LONGEST_WORD = 40
+# Words of five letters and more that say nothing of a subject, by their first six letters.
+_EMPTY_WORDS = """
+about above across after again against almost along already also although always among amount another around based
+became because become before began begin behind being below better between beyond bring called cannot certain clear
+come common could course different during each early either enough especially every example first following found
+further general given going great however important include including indeed instead itself large later least likely
+little make makes making maybe might month more most much never number often other others people perhaps place point
+possible quite rather really right same second several shall should simply since small something sometimes still such
+taken than that their them then there therefore these they thing things think this those though three through today
+together toward under until usually various very want well were what when where whether which while whole will with
+within without world would year years your yourself themselves
+"""
+_EMPTY = frozenset(word[:_STEM] for word in _EMPTY_WORDS.split())
+
+
+def tokens(text: str) -> list[str]:
+    """Words in lower case; of scripts without spaces every character."""
+    return _TOKEN.findall(text.casefold())
+
+
+def shingles(text: str) -> frozenset[int]:
+    """The runs of words of a text, as hashes within this process; a shorter text is one run."""
+    words = tokens(text)
+    return (
+        frozenset(hash(tuple(words[i : i + RUN])) for i in range(max(1, len(words) - RUN + 1)))
+        if words
+        else frozenset()
+    )
+
+
+def contained(inner: frozenset[int], outer: frozenset[int]) -> float:
+    """The share of the one's shingles that the other has too."""
+    return len(inner & outer) / len(inner) if inner else 0.0
+
+
+def keywords(text: str) -> list[str]:
+    """What a text is about: the stems of its longer words and its numbers, most frequent first, then in order.
+
+    Without a table of frequencies rarity is guessed: words of five letters and more that are not on a list of empty ones.
+    """
+    counts = Counter(_stem(word) for word in tokens(text) if _says_something(word))
+    return [stem for stem, _ in counts.most_common(_PLENTY)]
+
+
+def coverage(source: str, text: str) -> float:
+    """The share of the source's keywords that stand in a text; 1 where the source has none."""
+    wanted = keywords(source)
+    held = {_stem(word) for word in tokens(text)}
+    return sum(stem in held for stem in wanted) / len(wanted) if wanted else 1.0
+
+
+def repeated(text: str, tail: int = 400) -> float:
+    """The share of runs of six words that stood in the text before; of the whole or of its last words, what is more.
+
+    A model that loops does so to the end, so the end tells it however long the beginning is.
+    """
+    words = tokens(text)
+    return max(_again(words), _again(words[-tail:]) if len(words) > tail else 0.0)
+
+
+def _again(words: list[str]) -> float:
+    runs = [tuple(words[i : i + 6]) for i in range(len(words) - 5)]
+    return 1 - len(set(runs)) / len(runs) if len(runs) >= 40 else 0.0
+
+
+def _says_something(word: str) -> bool:
+    if word.isdigit():
+        return True
+    # Scripts other than Latin say more with fewer signs.
+    long_enough = len(word) >= (
+        5 if word[0] < "\u0370" else 3 if word[0] < "\u1100" else 2 if word[0] >= "\uac00" else 1
+    )
+    return long_enough and len(word) <= _LONGEST_WORD and word[:_STEM] not in _EMPTY
+
+
+def _stem(word: str) -> str:
+    return word[: _STEM if word[0] < "\u1100" else 2]
