@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from recension.errors import ModelError, UnansweredError
 from recension.models.fake_server import FakeServer, Faults
-from recension.models.openai_writer import OpenAIWriter, Traffic
+from recension.models.openai_writer import OpenAIWriter, Traffic, Twice
 from recension.models.pace import Pace
 from recension.ports import Completion, Request, Writer
 
@@ -87,6 +87,20 @@ def test_whatever_goes_wrong_on_the_way_the_answers_are_the_same():
     assert [one.text for one in found] == [one.text for one in undisturbed]
     assert counts.completed == 60 and watched.wrong > 30 and watched.went == 60 + watched.wrong
     assert sum(writer.troubles.values()) == watched.wrong and len(writer.troubles) >= 6
+
+
+def test_an_answer_that_comes_twice_is_never_taken_for_that_of_the_next_request():
+    requests = [asked(i) for i in range(120)]
+    with FakeServer() as server:
+        undisturbed, _, _ = write(server.url, requests)
+    with FakeServer(faults=Faults({"duplicate": 0.5})) as server:
+        found, _, _ = write(server.url, requests, Traffic(concurrency=4, first_pause=0.001))
+    assert [one.text for one in found] == [one.text for one in undisturbed]
+    late = Twice()
+    assert not late.came_before(found[0]) and late.came_before(replace(found[0], key="of another"))
+    same_ids = Twice()
+    assert not same_ids.came_before(found[0])
+    assert not same_ids.came_before(replace(found[1], raw=found[0].raw))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 TOO_MUCH = frozenset({408, 425, 429, 503, 504, 529})  # says that fewer at once would help
 LARGEST = 32 << 20  # bytes of an answer
 LONGEST_PAUSE = 30.0
+REMEMBERED = 4_096  # answers
+BETWEEN = 0.25  # seconds that may pass between the end of an answer and our seeing it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,22 @@ class Watch(Protocol):
     def note(self, line: str) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """Passes on what a person should know, and counts nothing: what a probe asks is no part of the work."""
+
+    watch: Watch
+
+    def sent(self) -> None:
+        pass
+
+    def failed(self) -> None:
+        pass
+
+    def note(self, line: str) -> None:
+        self.watch.note(line)
+
+
 class OpenAIWriter:
     """Asks until there is an answer; says which requests can never have one."""
 
@@ -74,6 +93,8 @@ class OpenAIWriter:
         self._traffic = traffic
         self._watch = watch
         self._session: ClientSession | None = None
+        self._retired: list[ClientSession] = []
+        self._twice = Twice()
         self._last_answer = time.monotonic()
         self._told_down = False
 
@@ -91,13 +112,17 @@ class OpenAIWriter:
         }
         messages = ({"role": "user", "content": 'Answer with the JSON object {"word": "yes"} and nothing else.'},)
         sampling: dict[str, JSON] = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 16, "seed": 1}
-        refused = ""
-        for dialect in Dialect.ladder():
-            self.dialect = dialect
-            answer = await self.write(Request("probe", messages, sampling, schema))
-            if answer.finish != "rejected":
-                return dialect
-            refused = str(answer.raw.get("error"))
+        refused, watch = "", self._watch
+        self._watch = _Aside(watch)
+        try:
+            for dialect in Dialect.ladder():
+                self.dialect = dialect
+                answer = await self.write(Request("probe", messages, sampling, schema))
+                if answer.finish != "rejected":
+                    return dialect
+                refused = str(answer.raw.get("error"))
+        finally:
+            self._watch = watch
         raise ModelError(f"{self.name}: the server refuses the plainest request ({refused})")
 
     async def write(self, request: Request) -> Completion:
@@ -124,9 +149,9 @@ class OpenAIWriter:
             await asyncio.sleep(random.uniform(0.3, 1.0) * pause)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for session in (*self._retired, *([self._session] if self._session else [])):
+            await session.close()
+        self._session, self._retired = None, []
 
     def _answered(self, took: float) -> None:
         self.pace.answered(took)
@@ -156,7 +181,7 @@ class OpenAIWriter:
         """An answer, or why there is none."""
         import aiohttp
 
-        session = self._session or self._open()
+        session, sent = self._session or self._open(), time.monotonic()
         headers = {"Idempotency-Key": key}
         try:
             async with session.post(f"{self.url}/chat/completions", data=body, headers=headers) as reply:
@@ -171,8 +196,26 @@ class OpenAIWriter:
         if raw is None:
             return Trouble(f"an answer of more than {LARGEST >> 20} MiB")
         if status < 300:
-            return read_chat(key, raw) or Trouble("an answer that is no chat completion")
+            return self._checked(read_chat(key, raw), session, sent)
         return self._refused(key, Reply(status, raw), wait)
+
+    def _checked(self, answer: Completion | None, session: ClientSession, sent: float) -> Completion | Trouble:
+        """An answer, unless it belongs to another request.
+
+        A server that sends an answer twice gives the second one to whatever is asked next on that connection, and everything
+        after it to the wrong request. So no connection of that time is used any more, and what was just sent is asked again.
+        """
+        if answer is None:
+            return Trouble("an answer that is no chat completion")
+        if self._twice.came_before(answer):
+            self._twice.since = time.monotonic() - BETWEEN
+            if session is self._session:
+                self._retired.append(session)
+                self._session = None
+            return Trouble("the answer to another request")
+        if session is not self._session and sent >= self._twice.since:
+            return Trouble("an answer on a connection that mixed them up")
+        return answer
 
     def _refused(self, key: str, reply: Reply, wait: float | None) -> Completion | Trouble:
         status = reply.status
@@ -204,6 +247,28 @@ class OpenAIWriter:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self._session
+
+
+class Twice:
+    """Knows the ids of the last answers, by which one that comes a second time is seen."""
+
+    def __init__(self) -> None:
+        self.since = float("inf")  # what was sent from then on, on connections of that time, may get another's answer
+        self._known: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._telling = True
+
+    def came_before(self, answer: Completion) -> bool:
+        """Whether this very answer was that of another request. Servers whose ids are all alike are left alone."""
+        number = str(answer.raw.get("id") or "")
+        if not number or not self._telling:
+            return False
+        key, text = self._known.setdefault(number, (answer.key, answer.text))
+        if key == answer.key:
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+            return False
+        self._telling = text == answer.text
+        return self._telling
 
 
 async def _read(reply: Any) -> bytes | None:

@@ -72,7 +72,8 @@ class SqliteJournal:
             self._in.execute("COMMIT")
 
     def __len__(self) -> int:
-        return int(self._out.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
+        (count,) = self._out.execute("SELECT COUNT(*) FROM answers").fetchone()
+        return int(count)
 
     def spent(self) -> Spent:
         row = self._out.execute("SELECT COUNT(*), TOTAL(prompt), TOTAL(written) FROM answers").fetchone()
@@ -110,10 +111,10 @@ class Ledger:
         self._at = len(old)
         past = list(self._ENTRY.iter_unpack(old))
         ends = [*(entry[2] for entry in past[1:]), answers][: len(past)]
-        self.lost = sum(
+        self.lost: int = sum(
             max(sent - failed - (end - before), 0) for (sent, failed, before), end in zip(past, ends, strict=True)
         )
-        self.failed_before = sum(entry[1] for entry in past)
+        self.failed_before: int = sum(entry[1] for entry in past)
         self.now_sent = self.now_failed = 0
 
     def sent(self) -> None:

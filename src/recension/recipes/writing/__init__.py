@@ -15,11 +15,11 @@ prompts.py, prompts/   the words
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from recension.corpus import Record, check_unchanged, expected_size, read_piece
+from recension.corpus import Piece, Record, check_unchanged, expected_size, read_piece
 from recension.engines.loop import LoopEngine
 from recension.errors import InputError, OutputError, UsageError
 from recension.recipes.pages import as_inputs, check_some, identity_of, look_over
@@ -46,6 +46,7 @@ from recension.run.execute import Bounds, execute, seal
 from recension.run.folder import output_path
 from recension.run.manifest import Run, open_run, read_manifest
 from recension.run.progress import Observer, Silent
+from recension.run.receipts import Receipt
 from recension.run.shards import ShardPlan
 
 __all__ = [
@@ -174,7 +175,8 @@ def _write(
             _load(run, session, job, calls, observer)
         else:
             session.models = Models({}, earlier[1])
-        task = _task(run, session, job, calls)
+        # The engine awaits what the task returns, so what comes out of it are receipts all the same.
+        task = cast("Callable[[Piece], Receipt]", _task(run, session, job, calls))
         bounds = Bounds(job.shard_bytes, calls.limit, calls.max_dropped, expected_size(job.corpus))
         watching = Watching(observer, session, budget_of(calls))
         execute(run, task, job.corpus, LoopEngine(session.loop), bounds, watching)

@@ -39,7 +39,7 @@ class Compose:
             self._drawn(document, "audience", self.spec.audience),
         )
         topic = self._topic(record)
-        values: dict[str, Any] = {"source": Text(seed), "audience": audience, "topic": Text(topic) if topic else ""}
+        values: dict[str, Any] = {"source": Text(seed), "audience": audience, "topic": Text(topic or "")}
         draw = draw_of(self.desk.seed, document, f"compose {style} {audience}")
         answer = await self.desk.ask(self.styles[style].messages(values), draw, style, units.tally)
         text = tidy(answer.text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from recension.document import JSON, Document
 from recension.errors import UnansweredError
@@ -13,7 +13,7 @@ from recension.identity import content_hash
 from recension.methods.writing.objects import find_object
 from recension.ports import Completion, Request, Writer
 from recension.randomness import document_key
-from recension.recipes.writing.prompts import Prompt, Text, load_prompt
+from recension.recipes.writing.prompts import Prompt, Text, load_prompt, tamed
 from recension.recipes.writing.tally import Tally
 from recension.run.answers import Answers, request_for
 
@@ -59,12 +59,16 @@ class Desk:
         answer = await self._ask(self._request(messages, draw, schema), stage, tally)
         if not answer.ok and answer.trouble != "truncated":
             return answer
-        found = find_object(answer.text)
+        wanted = list(cast("Mapping[str, JSON]", schema["properties"]))
+        found = find_object(answer.text, wanted)
         if found is None:
             tally.count("stages", stage, "repair")
+            said = {"role": "assistant", "content": tamed(answer.text)}
             again = load_prompt("reformulate/repair").messages({"answer": Text(answer.text)})
-            repaired = await self._ask(self._request((*messages, *again[-1:]), draw, schema), f"{stage} repair", tally)
-            found = find_object(repaired.text)
+            repaired = await self._ask(
+                self._request((*messages, said, again[1]), draw, schema), f"{stage} repair", tally
+            )
+            found = find_object(repaired.text, wanted)
         if found is None:
             return answer if not answer.ok else Answer("", "unparsable", answer.text[:200])
         return found

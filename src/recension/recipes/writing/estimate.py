@@ -14,6 +14,7 @@ from recension.document import Document
 from recension.models.counting import count_tokens
 from recension.recipes.writing.desk import Text
 from recension.recipes.writing.job import Job
+from recension.recipes.writing.prompts import Value
 from recension.recipes.writing.sources import Part, parts_of, unfit
 from recension.recipes.writing.spec import Calls, ComposeSpec, ReformulateSpec
 from recension.run.journal import ANSWERS, SqliteJournal
@@ -109,7 +110,11 @@ def _asked(job: Job, document: Document) -> _Asked:
     spec = job.spec
     if isinstance(spec, ComposeSpec):
         prompt = next(iter(job.prompts.values()))
-        values = {"source": Text(document.text[: spec.seed_characters]), "audience": "general", "topic": ""}
+        values: dict[str, Value] = {
+            "source": Text(document.text[: spec.seed_characters]),
+            "audience": "general",
+            "topic": Text(""),
+        }
         return _Asked(1, _length(prompt.messages(values)), 700)
     if unfit(document, spec.source) is not None:
         return _Asked(0, 0, 0)

@@ -11,7 +11,7 @@ from recension import __version__
 from recension.corpus import Corpus, open_corpus
 from recension.document import JSON, Kind
 from recension.errors import UsageError
-from recension.methods.writing.cleaning import Rules
+from recension.methods.writing.cleaning import RULES
 from recension.models.counting import count_tokens
 from recension.models.writers import KINDS as WRITERS
 from recension.recipes.edit import shard_size
@@ -124,11 +124,11 @@ def verb_of(job: Job, session: Session) -> Verb:
     spec, desk = job.spec, _desk(job, session, job.writing.writer, job.writing.temperature)
     if isinstance(spec, ReformulateSpec):
         judge = _desk(job, session, job.judge, 0.0) if job.judge else None
-        return Reformulate(spec, desk, judge, rules_of(Rules.of(spec.variant), spec.cleaning), count_tokens)
+        return Reformulate(spec, desk, judge, rules_of(RULES[spec.variant], spec.cleaning), count_tokens)
     if isinstance(spec, RephraseSpec):
-        rules = {name: rules_of(Rules.of(name), spec.cleaning) for name in job.prompts}
+        rules = {name: rules_of(RULES.get(name, RULES["base"]), spec.cleaning) for name in job.prompts}
         return Rephrase(spec, desk, job.prompts, rules, count_tokens)
-    return Compose(spec, desk, job.prompts, Rules.of("compose"), count_tokens)
+    return Compose(spec, desk, job.prompts, RULES["compose"], count_tokens)
 
 
 def _desk(job: Job, session: Session, name: str, temperature: float) -> Desk:

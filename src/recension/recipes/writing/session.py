@@ -11,7 +11,8 @@ from typing import Any
 
 from recension.document import JSON
 from recension.errors import BudgetError
-from recension.models.openai_writer import Dialect, OpenAIWriter, Traffic
+from recension.models.chat import Dialect
+from recension.models.openai_writer import OpenAIWriter, Traffic
 from recension.models.writers import WriterOptions, load_writer
 from recension.ports import Writer
 from recension.recipes.writing.spec import Calls, WriterSettings

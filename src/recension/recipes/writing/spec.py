@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from recension.document import JSON, Kind
 from recension.errors import UsageError
@@ -261,16 +261,14 @@ class Calls:
 
 def rules_of(preset: Rules, chosen: CleaningSettings) -> Rules:
     """The rules of a variant or style with what the user set instead."""
-    set_here = {
-        name: value
-        for name, value in (
-            ("least_coverage", chosen.least_coverage),
-            ("shortest", chosen.shortest),
-            ("longest", chosen.longest),
-        )
-        if value is not None
+    chosen_here = {
+        "least_coverage": chosen.least_coverage,
+        "least_ratio": chosen.shortest,
+        "most_ratio": chosen.longest,
+        "same_language": chosen.same_language and preset.same_language,
     }
-    return replace(preset, **set_here, same_language=chosen.same_language)
+    set_here: dict[str, Any] = {name: value for name, value in chosen_here.items() if value is not None}
+    return replace(preset, **set_here)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,243 @@
+"""The verbs that write with a model, against a server that speaks the real protocol."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import recension
+from recension.errors import BudgetError, InputError, ModelError, UsageError
+from recension.models.fake_server import FakeServer, Faults
+from recension.recipes.settings import build
+from recension.recipes.writing import (
+    Calls,
+    ComposeSpec,
+    ReformulateSpec,
+    ReparseSpec,
+    RephraseSpec,
+    compose,
+    plan_writing,
+    preview,
+    reformulate,
+    reparse,
+    rephrase,
+)
+from tests.recipes.conftest import read, tree, write_jsonl
+
+SENTENCES = (
+    "The ferry of {n} crosses the strait at noon, and the pilot reads the currents from the colour of the water.",
+    "In the winter of {n} the harbour froze over, so the crews carried their cargo across the ice on sledges.",
+    "Old maps give the depth of the channel as {n} fathoms, though nobody has measured it since the lighthouse burnt.",
+    "A surveyor named Ferring counted {n} herring gulls on the breakwater and wrote the number into his notebook.",
+    "The town council sold {n} tickets for the regatta, and the money paid for a new crane on the eastern quay.",
+    "When fog lies on the bay, {n} bells are rung by hand, one after the other, until the last boat is home.",
+)
+
+
+def rows(count: int) -> list[dict]:
+    texts = [" ".join(s.format(n=100 * i + k) for k, s in enumerate(SENTENCES)) for i in range(count)]
+    return [{"id": f"d{i}", "text": text, "domain": "sea"} for i, text in enumerate(texts)]
+
+
+def spec_for(kind, url: str, **values):
+    return build(kind, {"writer": f"openai:fake@{url}", "least_words": 5, **values})
+
+
+QUICK = Calls(timeout=2.0, concurrency=32, patience=3.0)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with FakeServer() as running:
+        yield running
+
+
+def test_reformulate_writes_texts_with_their_lineage_and_accounts_for_every_pair(server, tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", [*rows(8), {"id": "none", "text": " "}])
+    spec = spec_for(ReformulateSpec, server.url, pairs=3)
+    report = reformulate(source, tmp_path / "out", spec, QUICK)
+    proof = recension.verify(tmp_path / "out")
+    assert proof.sound and (proof.rows, proof.units) == (9, 8 * 3 + 1) and proof.written == report.written > 5
+    found = read(tmp_path / "out")
+    one = found[0]
+    assert one["origin"]["kind"] == "rewritten" and one["origin"]["root"] == one["origin"]["parent"] == "d0"
+    assert one["origin"]["generation"] == 1 and one["origin"]["method"] == "reformulate:base"
+    assert one["genre"] and one["audience"] and 1 <= one["score"] <= 5 and one["model"] == "fake"
+    assert json.loads(one["metadata"])["domain"] == "sea"
+    assert len({row["id"] for row in found}) == len(found)
+    assert report.sources == 8 and report.expansion > 0 and sum(report.dropped.values()) == proof.dropped
+    assert report.dropped["empty"] == 1 and sum(report.scores.values()) >= report.written
+    assert report.calls.answers == report.stages["pairs"]["answered"] + sum(report.stages["rewrite"].values()) + sum(
+        report.stages["judge"].values()
+    )
+    assert "openai:fake" in (tmp_path / "out" / "README.md").read_text()
+
+    asked = server.counts.completed
+    assert reformulate(source, tmp_path / "out", spec, QUICK) == report and server.counts.completed == asked
+
+
+def test_a_preview_and_an_estimate_come_before_the_money_and_the_preview_is_not_paid_twice(server, tmp_path):
+    source, out = write_jsonl(tmp_path / "in.jsonl", rows(12)), tmp_path / "out"
+    spec = spec_for(ReformulateSpec, server.url, pairs=2, seed=7)
+    blind = plan_writing(source, out, spec, Calls(price_in=1.0, price_out=2.0))
+    assert (
+        not out.exists() and blind.documents == 12 and blind.calls.usual == 12 * 5 and blind.cost.low < blind.cost.high
+    )
+    shown = preview(source, out, spec, 4, QUICK)
+    assert len(shown) == 4 and all(len(units) == 2 for _, units in shown)
+    seen = plan_writing(source, out, spec)
+    assert seen.measured >= 12 and seen.cost is None
+    before = server.counts.completed
+    report = reformulate(source, out, spec, QUICK)
+    assert server.counts.completed - before == report.calls.answers - seen.measured
+    assert blind.calls.low <= report.calls.answers + 12
+
+
+def test_a_budget_stops_the_run_and_a_larger_one_goes_on(server, tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", rows(10))
+    spec = spec_for(RephraseSpec, server.url, style=("medium", "faq"), seed=3)
+    with pytest.raises(BudgetError, match="--max-requests 7: 7 answers"):
+        rephrase(source, tmp_path / "out", spec, Calls(max_requests=7))
+    assert not recension.verify(tmp_path / "out").problems
+    report = rephrase(source, tmp_path / "out", spec, Calls(max_requests=20))
+    assert report.calls.answers == 20 and recension.verify(tmp_path / "out").sound
+    whole = rephrase(source, tmp_path / "whole", spec)
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole") and whole.written == report.written
+
+
+def test_reparse_reads_the_answers_anew_and_asks_nobody(server, tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", rows(10))
+    reformulate(source, tmp_path / "out", spec_for(ReformulateSpec, server.url, pairs=3), QUICK)
+    asked = server.counts.received
+    same = reparse(tmp_path / "out", tmp_path / "same")
+    first = read(tmp_path / "out")
+    texts = [row["text"] for row in first]
+    assert [row["text"] for row in read(tmp_path / "same")] == texts and same.written == len(texts)
+    strict = reparse(tmp_path / "out", tmp_path / "strict", ReparseSpec(accept=5))
+    kept = [row["text"] for row in read(tmp_path / "strict")]
+    assert kept == [row["text"] for row in first if row["score"] == 5] and strict.written < same.written
+    assert server.counts.received == asked
+    assert recension.verify(tmp_path / "strict").sound
+    recension.edit(source, tmp_path / "edited", recension.EditSpec(prior="fake:sure"))
+    with pytest.raises(UsageError, match="a run of edit; answers to read anew"):
+        reparse(tmp_path / "edited", tmp_path / "no")
+    source.write_text("")
+    with pytest.raises(InputError):
+        reparse(tmp_path / "out", tmp_path / "late")
+
+
+def test_rephrase_keeps_the_source_beside_or_before_and_takes_styles_of_ones_own(server, tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", rows(6))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.j2").write_text(
+        "{# A letter #}\n--- user\nHere is a text.\n\n{{ source }}\n\nWrite it as a letter to a friend, and nothing else.\n"
+    )
+    spec = spec_for(RephraseSpec, server.url, style=("letter",), styles=str(tmp_path / "mine"), mix_source="interleave")
+    rephrase(source, tmp_path / "beside", spec)
+    found = read(tmp_path / "beside")
+    sources = [row for row in found if row["style"] == "source"]
+    assert [row["text"] for row in sources] == [row["text"] for row in rows(6)]
+    assert {row["origin"]["kind"] for row in sources} == {"unknown"} and sources[0]["id"] == "d0"
+    assert found[1]["origin"]["parent"] == found[0]["id"] and recension.verify(tmp_path / "beside").units == 12
+    rephrase(
+        source, tmp_path / "before", spec_for(RephraseSpec, server.url, style=("diverse-qa",), mix_source="append")
+    )
+    assert all(row["text"].startswith("The ferry of") for row in read(tmp_path / "before"))
+    with pytest.raises(UsageError, match="there is no such style"):
+        rephrase(source, tmp_path / "no", spec_for(RephraseSpec, server.url, style=("haiku",)))
+
+
+def about_boats(body: dict) -> str:
+    return (
+        f"Small boats need care. Paint the hull in spring, oil the blocks, and write down what you did. {body['seed']}"
+    )
+
+
+def test_compose_is_marked_as_generated(tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", [{**row, "topic": "Harbours"} for row in rows(12)])
+    drawn = {"style": ("blog", "how-to"), "audience": ("college", "children"), "topic_key": "topic"}
+    with FakeServer(answer=about_boats) as server:
+        spec = build(ComposeSpec, {"writer": f"openai:fake@{server.url}", **drawn})
+        compose(source, tmp_path / "out", spec)
+    found = read(tmp_path / "out")
+    assert found and {row["origin"]["kind"] for row in found} == {"generated"}
+    assert {row["style"] for row in found} == {"blog", "how-to"} and {row["topic"] for row in found} == {
+        None,
+        "Harbours",
+    }
+
+
+def test_text_that_is_synthetic_already_is_refused_and_long_text_is_cut_into_linked_parts(server, tmp_path):
+    long = {"id": "long", "text": "\n\n".join(row["text"] for row in rows(4))}
+    source = write_jsonl(tmp_path / "in.jsonl", [*rows(2), long])
+    spec = spec_for(RephraseSpec, server.url, style=("wiki",), part_characters=700)
+    rephrase(source, tmp_path / "one", spec)
+    parts = [row for row in read(tmp_path / "one") if row["origin"]["parent"] == "long"]
+    assert parts and {row["parts"] for row in parts} == {4} and len({row["part"] for row in parts}) == len(parts)
+    rephrase(tmp_path / "one", tmp_path / "two", spec)
+    assert {row["origin"]["generation"] for row in read(tmp_path / "two")} == {2}
+    with pytest.raises(InputError, match="too-deep"):
+        rephrase(tmp_path / "two", tmp_path / "three", spec)
+
+
+def test_a_dead_server_fails_the_run_and_the_next_call_resumes(tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", rows(6))
+    with FakeServer(faults=Faults(script=dict.fromkeys(range(4, 500), "reset"))) as server:
+        spec, port = spec_for(RephraseSpec, server.url), server.port
+        with pytest.raises(ModelError, match="the same command goes on"):
+            rephrase(source, tmp_path / "out", spec, Calls(patience=0.5, concurrency=1))
+    with FakeServer(port=port) as server:
+        report = rephrase(source, tmp_path / "out", spec)
+        assert server.counts.completed == 3 and report.calls.answers == 6
+    assert recension.verify(tmp_path / "out").sound
+
+
+KINDS = ("429", "500", "cut", "half-json", "wrong-schema", "wrong-type", "reset", "duplicate")
+
+
+def test_killed_again_and_again_nothing_is_lost_and_nothing_is_paid_for_twice(tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", rows(80))
+    lasting = {"truncated": 0.01, "rejected": 0.01, "empty": 0.01}
+    server = FakeServer(latency=0.02, faults=Faults({**{kind: 0.3 / len(KINDS) for kind in KINDS}, **lasting}))
+    command = [sys.executable, "-m", "recension", "reformulate", str(source), "--pairs", "2", "--concurrency", "16"]
+    draw, kills = random.Random(5), 0
+    with server:
+        command += [
+            "--writer",
+            f"openai:fake@{server.url}",
+            "--timeout",
+            "2",
+            "--least-words",
+            "5",
+            "--shard-bytes",
+            "16384",
+        ]
+        while True:
+            running = subprocess.Popen([*command, "-o", str(tmp_path / "out")], stderr=subprocess.PIPE)
+            before = server.counts.completed
+            while kills < 3 and server.counts.completed < before + 20 and running.poll() is None:
+                time.sleep(0.02)
+            if kills < 3 and running.poll() is None:
+                time.sleep(draw.uniform(0, 0.3))
+                running.send_signal(signal.SIGKILL)
+                running.communicate()
+                kills += 1
+                continue
+            errors = running.communicate()[1]
+            assert running.returncode == 0, errors.decode()
+            break
+        counts, port = server.counts, server.port
+    report = json.loads((tmp_path / "out" / "report.json").read_text())["calls"]
+    assert kills == 3 and report["retried"] > 60
+    assert report["answers"] + 1 <= counts.completed <= report["answers"] + 2 + report["lost"]
+    assert recension.verify(tmp_path / "out").sound
+    with FakeServer(port=port, faults=Faults(lasting)) as server:
+        spec = spec_for(ReformulateSpec, server.url, pairs=2, shard_bytes=16384)
+        reformulate(source, tmp_path / "whole", spec, QUICK)
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
