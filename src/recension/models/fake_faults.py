@@ -58,14 +58,14 @@ class Faults:
             return self.script[number]
         if not self.shares:
             return ""
+        lasting = {kind: share for kind, share in self.shares.items() if kind in self.lasting}
+        stands = _drawn(lasting, self._draw(request, 0))
         if attempt < self.worst:
             passing = {kind: share for kind, share in self.shares.items() if kind not in self.lasting}
             found = _drawn(passing, self._draw(request, attempt + 1))
-            if found:
+            if found and not (stands and found in ANSWERED):  # what gives an answer gives the one that stands
                 return found
-        return _drawn(
-            {kind: share for kind, share in self.shares.items() if kind in self.lasting}, self._draw(request, 0)
-        )
+        return stands
 
     def _draw(self, request: bytes, attempt: int) -> float:
         return uniform(self.seed, request, attempt)
