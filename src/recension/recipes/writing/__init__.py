@@ -1,0 +1,4 @@
+"""Writing with a language model.
+
+prompts.py, prompts/   the words
+"""
