@@ -83,7 +83,12 @@ def test_every_prompt_says_what_data_is_and_ends_with_the_task(name):
     assert flaw("A quiet text.", f"Well: {user}", rules=replace(RULES["base"], instructions=user)) == "echo"
 
 
-@settings(max_examples=100, deadline=None)
+def test_the_page_of_prompts_knows_all_of_them():
+    page = (Path(__file__).parent.parent.parent / "docs" / "prompts.md").read_text(encoding="utf-8")
+    assert not [name for name in [*NAMES, *AUDIENCES] if f"`{name.rpartition('/')[2]}`" not in page]
+
+
+@settings(max_examples=50, deadline=None)
 @given(st.text(max_size=30), st.integers(0, 3))
 def test_no_text_closes_its_fence(body, tries):
     """Also not one that knows how the code of a tag is made, and holds it."""
