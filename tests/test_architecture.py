@@ -154,7 +154,8 @@ def test_unknown_names_are_attribute_errors():
         recension.edits  # noqa: B018
 
 
-HEAVY = ("numpy", "pyarrow", "torch", "transformers", "datasets", "fsspec", "rich", "yaml", "tokenizers", "zstandard")
+HEAVY = ("numpy", "pyarrow", "torch", "transformers", "datasets", "fsspec", "rich", "yaml", "tokenizers", "zstandard",
+         "jinja2")  # fmt: skip
 
 
 @pytest.mark.parametrize("arguments", [["--help"], []])

@@ -79,6 +79,14 @@ def test_names_that_the_source_lacks_are_found(candidate, invented):
     assert names_in(candidate) == invented
 
 
+def test_short_and_other_forms_support_a_name():
+    source = "The U.S. Democrats met Davis; an SSD has 8 GB."
+    candidate = (
+        "In the United States the Democratic Party met Governor Davis, with GB of RAM. There sat Senator Anna Bowen."
+    )
+    assert [one.text for one in unsupported(source, candidate)] == ["Anna Bowen"]
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.text(alphabet="Ab 1.,:/-–%kM\nтЖ가٣½", max_size=60))
 def test_a_text_supports_itself(text):

@@ -72,7 +72,7 @@ _DECLINES_ELSEWHERE = re.compile(
     r"(?:抱歉|对不起|很抱歉)[，,]?我(?:无法|不能)|申し訳(?:ありません|ございません)が|죄송(?:합니다|하지만))",
     re.IGNORECASE,
 )
-_TAG = re.compile(r"</?[a-z]{1,20}-[0-9a-f]{12}>")  # the fences of our prompts
+_TAG = re.compile(r"</?[a-z-]{1,20}-[0-9a-f]{12}>")  # the fences of our prompts
 _LONG_REFUSAL = 600
 _LANGUAGE_SAMPLE = 4000
 _LEAST_WORDS = 30  # to tell a language
@@ -87,8 +87,8 @@ class Rules:
     """
 
     least_coverage: float = 0.12
-    least_ratio: float = 0.15
-    most_ratio: float = 5.0
+    shortest: float = 0.15
+    longest: float = 5.0
     most_copied: float = 0.7
     most_shared: float = 0.7
     most_repeated: float = 0.3
@@ -96,15 +96,27 @@ class Rules:
     same_language: bool = True
     instructions: str = ""
 
+    @staticmethod
+    def of(name: str) -> Rules:
+        """The rules for a variant of `reformulate`, a style of `rephrase`, or `compose`."""
+        return RULES.get(LIKE.get(name, name), Rules())
+
 
 RULES = {
     "base": Rules(),
-    "strict": Rules(least_coverage=0.3, least_ratio=0.4, most_ratio=2.5, most_copied=0.95, most_shared=0.95),
-    "relaxed": Rules(least_coverage=0.05, least_ratio=0.1, most_ratio=8.0, most_copied=0.5),
+    "strict": Rules(least_coverage=0.3, shortest=0.4, longest=2.5, most_copied=0.95, most_shared=0.95),
+    "relaxed": Rules(least_coverage=0.05, shortest=0.1, longest=8.0, most_copied=0.5),
     # Of a source's own words by design: an extract, a table, a list of what it says.
-    "extract": Rules(least_coverage=0.08, least_ratio=0.02, most_ratio=2.5, most_copied=1.0, most_shared=1.0),
+    "extract": Rules(least_coverage=0.08, shortest=0.02, longest=2.5, most_copied=1.0, most_shared=1.0),
+    # Questions of it, with answers: its words come back, and a long source gives more than a short one.
+    "questions": Rules(least_coverage=0.08, shortest=0.05, longest=5.0, most_copied=0.95, most_shared=0.95),
     # A seed is left behind on purpose.
-    "compose": Rules(least_coverage=0.0, least_ratio=0.0, most_ratio=100.0, most_copied=0.5, same_language=False),
+    "compose": Rules(least_coverage=0.0, shortest=0.0, longest=100.0, most_copied=0.5, same_language=False),
+}
+
+LIKE = {
+    **dict.fromkeys(("extract", "distil", "knowledge", "table"), "extract"),
+    **dict.fromkeys(("qa", "diverse-qa", "faq"), "questions"),
 }
 
 
@@ -155,9 +167,9 @@ def is_refusal(text: str, source: str = "") -> bool:
 
 
 def _beside_source(source: str, text: str, rules: Rules) -> str | None:
-    if len(text) < rules.least_ratio * len(source):
+    if len(text) < rules.shortest * len(source):
         return "too-short"
-    if len(text) > rules.most_ratio * max(len(source), rules.short_source):
+    if len(text) > rules.longest * max(len(source), rules.short_source):
         return "too-long"
     return "other-language" if rules.same_language and _other_language(source, text) else None
 

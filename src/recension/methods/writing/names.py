@@ -14,7 +14,7 @@ from collections.abc import Iterator, Set
 
 from recension.methods.audit.languages import language
 
-_PARTICLE_WORDS = "of the de la le du del von van der den di da dos el al bin"
+_PARTICLE_WORDS = "of de la le du del von van der den di da dos el al bin"
 _PARTICLES = frozenset(_PARTICLE_WORDS.split())
 _TOKEN = re.compile(r"[^\W\d_][\w'’]{0,60}(?:-\w{1,60}){0,3}")
 _LONGEST = 8  # words of one name
@@ -29,7 +29,18 @@ _NO_NAME_WORDS = (
     "great happy good let now then today just even still also many most some all each every both one two three four "
     "five six seven eight nine ten first second third next last finally"
 )
-_NO_NAMES = frozenset(_NO_NAME_WORDS.split())
+_TITLE_WORDS = (
+    "governor senator minister prime inspector detective sergeant private corporal colonel major mayor judge justice lord "
+    "bishop pope prince princess chairman chairwoman secretary chief director officer congressman uncle aunt brother sister"
+)
+# What a thing is, said with its name: alone these make no name that the source would have to hold.
+_KIND_WORDS = (
+    "party program programme project award awards prize street avenue road river lake mount county city town village state "
+    "university college school institute museum library hospital church council company group government parliament league cup "
+    "club team association society agency department ministry office act treaty war battle day week festival"
+)
+_KINDS = frozenset(_KIND_WORDS.split())
+_NO_NAMES = frozenset((*_NO_NAME_WORDS.split(), *_TITLE_WORDS.split()))
 _SKIPPED = _NO_NAMES | _PARTICLES
 _WORD = re.compile(r"[^\W\d_]+")
 _INSIDE = re.compile(r"(?<=[\w,]\s)[^\W\d_][\w'’]{0,60}(?:-\w{1,60}){0,3}")
@@ -50,7 +61,7 @@ def words_of(text: str) -> frozenset[str]:
 
 def initials_of(text: str) -> frozenset[str]:
     """Its abbreviations in capitals, which support the names that they are short for."""
-    return frozenset(word.lower() for word in re.findall(r"\b[A-Z]{2,6}\b", text))
+    return frozenset(word.replace(".", "").lower() for word in re.findall(r"\b(?:[A-Z]\.?){2,6}(?!\w)", text))
 
 
 def invented_names(source: str, candidate: str) -> list[str]:
@@ -62,7 +73,15 @@ def invented_names(source: str, candidate: str) -> list[str]:
         parts = [word for word in _WORD.findall(_plain(name)) if word.lower() not in _SKIPPED and len(word) > 1]
         # A word that the candidate also writes small ("the program" beside "Apollo Program") is no name by itself.
         strange = [word for word in parts if _folded(word) not in known and word.lower() not in said]
-        if len(parts) > 1 and 2 * len(strange) >= len(parts) and _initials(name).isdisjoint(short):
+        spelt_out = any(not word.isupper() for word in parts)  # "GB of RAM" is no name
+        telling = [word for word in strange if word.lower() not in _KINDS]
+        if (
+            spelt_out
+            and telling
+            and len(parts) > 1
+            and 2 * len(strange) >= len(parts)
+            and _initials(name).isdisjoint(short)
+        ):
             found.append(name)
     return found
 
@@ -82,7 +101,7 @@ def _in_line(line: str, inside: Set[str]) -> Iterator[str]:
             words = words[1:]
         while words and words[0].lower() in _SKIPPED:
             words = words[1:]
-        while words and words[-1].lower() in _PARTICLES:
+        while words and not words[-1][0].isupper():
             words = words[:-1]
         if sum(word[0].isupper() for word in words) > 1:
             yield " ".join(words).rstrip("'’")
@@ -95,7 +114,8 @@ def _runs(line: str) -> Iterator[tuple[int, list[str]]]:
     for match in _TOKEN.finditer(line):
         word = match[0]
         goes_on = run and line[end : match.start()] in (" ", "\u00a0") and len(run) < _LONGEST
-        if goes_on and (word[0].isupper() or word in _PARTICLES):
+        joins = word in _PARTICLES or (word == "the" and run and run[-1] in _PARTICLES)
+        if goes_on and (word[0].isupper() or joins):
             run.append(word)
             end = match.end()
             continue
@@ -131,5 +151,6 @@ def _plain(text: str) -> str:
 
 
 def _folded(word: str) -> str:
+    """A word by its stem, roughly: "Democratic" is supported by "Democrats", "States" by "state"."""
     lower = word.casefold()
-    return lower[:-1] if lower.endswith("s") and len(lower) > 3 else lower
+    return lower[:6] if len(lower) > 6 else lower[:-1] if lower.endswith("s") and len(lower) > 3 else lower
