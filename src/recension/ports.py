@@ -86,32 +86,52 @@ class Prior(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to a writer; `key` names everything that can change the answer."""
+    """One question to a writer; `key` names everything that can change the answer.
+
+    `sampling` knows temperature, top_p, max_tokens, seed and stop. `schema` is the JSON schema that the answer is to fit,
+    for writers that can be held to one.
+    """
 
     key: str
     messages: tuple[Mapping[str, str], ...]
     sampling: Mapping[str, JSON] = field(default_factory=dict)
+    schema: Mapping[str, JSON] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One answer, as it came: `raw` is what goes to the journal before anything is parsed."""
+    """One answer, as it came: `raw` is what goes to the journal before anything is parsed.
+
+    `finish` is `stop`, `length` (cut off), `refused` (by the model or a filter) or `rejected` (the request could not be
+    answered at all, being too long for instance; the reason is in `raw`, and `text` is empty).
+    """
 
     key: str
     text: str
     finish: str
     raw: Mapping[str, JSON]
     usage: Mapping[str, int] = field(default_factory=dict)
+    model: str = ""
+    seconds: float = 0.0
+    at: str = ""
 
 
 @runtime_checkable
 class Writer(Protocol):
-    """A model that writes text."""
+    """A model that writes text.
+
+    What is final is an answer, also a refusal. Raised are a server or model that is of no use at all (`ModelError`), and
+    a request that got no answer while others did (`UnansweredError`).
+    """
 
     @property
-    def spec(self) -> Mapping[str, JSON]: ...
+    def spec(self) -> Mapping[str, JSON]:
+        """Everything beside the request that can change an answer: goes into its key."""
 
     async def write(self, request: Request) -> Completion: ...
+
+    async def close(self) -> None:
+        """Let go of connections and threads; a writer is of no use after that."""
 
 
 @runtime_checkable

@@ -188,6 +188,9 @@ class FakeWriter:
         raw: dict[str, JSON] = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
         return Completion(request.key, text, "stop", raw, usage)
 
+    async def close(self) -> None:
+        """There is nothing to let go of."""
+
 
 class MemoryJournal:
     """Answers in memory: for tests only, since nothing survives. The first answer to a key is kept."""
