@@ -74,11 +74,11 @@ class TransformersWriter:
     async def write(self, request: Request) -> Completion:
         ids = self._loaded.chat.ids(request.messages)
         if isinstance(ids, Refusal):
-            return _rejected(request, ids.why, "template")
+            return rejected(request, ids.why, "template")
         room = self._loaded.context - len(ids)
         if room < 1:
             why = f"the prompt has {len(ids)} tokens, and the model reads {self._loaded.context}"
-            return _rejected(request, why, "too-long")
+            return rejected(request, why, "too-long")
         wanted = request.sampling.get("max_tokens")
         most = min(room, wanted if isinstance(wanted, int) else LONGEST)
         loop = asyncio.get_running_loop()
@@ -226,7 +226,7 @@ class _Draws:
         self._heats = torch.tensor([max(heat, 1e-4) for heat in heats], dtype=torch.float64, device=device)[:, None]
         masses = [float(_number(asked.request, "top_p")) for asked in batch]
         self._masses = torch.tensor(masses, dtype=torch.float64, device=device)[:, None]
-        self._keys = [_key_of(asked) for asked in batch]
+        self._keys = [seed_of(asked.request, asked.ids) for asked in batch]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         import torch
@@ -254,7 +254,7 @@ class _Ends:
 
         self._width, self._tail = width, tail
         self._most = torch.tensor([asked.most for asked in batch], device=device)
-        self._stops = [_stops(asked.request) for asked in batch]
+        self._stops = [stops_of(asked.request) for asked in batch]
         self._done = torch.zeros(len(batch), dtype=torch.bool, device=device)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
@@ -276,7 +276,7 @@ def _completion(loaded: Loaded, asked: Asked, ids: list[int], clock: tuple[float
     ended = bool(ids) and ids[-1] in loaded.ends
     decode = loaded.chat.tokenizer.decode
     text = str(decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-    first = min((place for stop in _stops(asked.request) if (place := text.find(stop)) >= 0), default=None)
+    first = min((place for stop in stops_of(asked.request) if (place := text.find(stop)) >= 0), default=None)
     finish = "stop" if ended or first is not None else "length"
     text = text[:first]
     usage = {"prompt_tokens": len(asked.ids), "completion_tokens": len(ids)}
@@ -288,7 +288,7 @@ def _completion(loaded: Loaded, asked: Asked, ids: list[int], clock: tuple[float
     return Completion(asked.request.key, text, finish, raw, usage, loaded.name, *clock)
 
 
-def _rejected(request: Request, words: str, why: str) -> Completion:
+def rejected(request: Request, words: str, why: str) -> Completion:
     return Completion(request.key, "", "rejected", {"error": words, "why": why})
 
 
@@ -297,14 +297,14 @@ def _number(request: Request, name: str) -> float:
     return float(value) if isinstance(value, int | float) else 1.0
 
 
-def _stops(request: Request) -> list[str]:
+def stops_of(request: Request) -> list[str]:
     stops = request.sampling.get("stop") or []
     return [
         str(stop) for stop in ([stops] if isinstance(stops, str) else stops if isinstance(stops, list | tuple) else [])
     ]
 
 
-def _key_of(asked: Asked) -> int:
-    """Numbers for a request: a function of its seed and of what the model reads."""
-    told = f"{asked.request.sampling.get('seed')}:{asked.ids}".encode()
+def seed_of(request: Request, ids: Sequence[int]) -> int:
+    """64 bits for a request: a function of its seed and of what the model reads."""
+    told = f"{request.sampling.get('seed')}:{list(ids)}".encode()
     return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest())
