@@ -60,7 +60,7 @@ def load_vllm(rest: str, options: PriorOptions) -> ServedPrior:
     name = f"vllm:{rest}"
     if options.device not in ("auto", "cpu", "cuda"):
         raise ModelError(f"{name}: vLLM takes the devices it is built for; choose one with CUDA_VISIBLE_DEVICES")
-    with _unheard():
+    with unheard():
         try:
             import vllm
             from vllm.platforms import current_platform
@@ -75,7 +75,7 @@ def load_vllm(rest: str, options: PriorOptions) -> ServedPrior:
             tokenizer, surfaces, begins = hub.tokens_of(hub.load_fast(place, revision))
         context = _context(config, options.context)
         vocabulary = int(config.get_text_config().vocab_size)
-        dtype = _dtype(options.dtype, device)
+        dtype = dtype_name(options.dtype, device)
         try:
             engine = vllm.LLM(
                 model=place,
@@ -122,7 +122,7 @@ def _context(config: Any, wanted: int | None) -> int:
     return context
 
 
-def _dtype(wanted: str, device: str) -> str:
+def dtype_name(wanted: str, device: str) -> str:
     known = ("float32", "bfloat16", "float16")
     if wanted == "auto":
         return "bfloat16" if device == "cuda" else "float32"
@@ -132,7 +132,7 @@ def _dtype(wanted: str, device: str) -> str:
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
+def unheard() -> Iterator[None]:
     """vLLM and its processes read this variable when they start, and otherwise write to where our results go."""
     before = os.environ.get("VLLM_LOGGING_LEVEL")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
