@@ -132,14 +132,16 @@ def test_no_drawers_for_odds_and_ends():
 
 
 PUBLIC = [
-    "Ask", "AuditEffort", "AuditReport", "AuditSpec", "ContinueSpec", "Document", "Dropped", "EditReport", "EditSpec",
-    "Effort", "EvaluateEffort", "LearningSettings", "LossPatternReport", "LossPatternSpec", "NgramEffort",
-    "NgramSpec", "Origin", "PerplexityReport", "PerplexitySpec", "PretrainSpec", "Prior", "PriorOptions",
-    "PriorSettings", "ProfileReport", "ProfileSpec", "RecensionError", "RevertSpec", "RowSettings", "SftSpec",
-    "TasksReport", "TasksSpec", "TokenScores", "TrainEffort", "TrainReport", "Verification", "ViewSpec",
-    "__version__", "audit", "edit", "evaluate_loss_pattern", "evaluate_ppl", "evaluate_tasks", "load_prior",
-    "plan_edit", "profile", "revert", "train_continue", "train_ngram", "train_pretrain", "train_sft", "verify",
-    "view",
+    "Ask", "AuditEffort", "AuditReport", "AuditSpec", "Calls", "ComposeSpec", "ContinueSpec", "Document",
+    "Dropped", "EditReport", "EditSpec", "Effort", "EvaluateEffort", "LearningSettings", "LossPatternReport",
+    "LossPatternSpec", "NgramEffort", "NgramSpec", "Origin", "PerplexityReport", "PerplexitySpec",
+    "PretrainSpec", "Prior", "PriorOptions", "PriorSettings", "ProfileReport", "ProfileSpec", "RecensionError",
+    "ReformulateSpec", "ReparseSpec", "RephraseSpec", "RevertSpec", "RowSettings", "SftSpec", "TasksReport",
+    "TasksSpec", "TokenScores", "TrainEffort", "TrainReport", "Verification", "ViewSpec", "Writer",
+    "WritingReport", "__version__", "audit", "compose", "edit", "evaluate_loss_pattern", "evaluate_ppl",
+    "evaluate_tasks", "lend_writer", "load_prior", "plan_edit", "plan_writing", "preview", "profile",
+    "reformulate", "reparse", "rephrase", "revert", "train_continue", "train_ngram", "train_pretrain",
+    "train_sft", "verify", "view",
 ]  # fmt: skip
 
 
@@ -155,7 +157,7 @@ def test_unknown_names_are_attribute_errors():
 
 
 HEAVY = ("numpy", "pyarrow", "torch", "transformers", "datasets", "fsspec", "rich", "yaml", "tokenizers", "zstandard",
-         "jinja2")  # fmt: skip
+         "jinja2", "aiohttp")  # fmt: skip
 
 
 @pytest.mark.parametrize("arguments", [["--help"], []])

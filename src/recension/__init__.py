@@ -61,6 +61,20 @@ _HOMES = {
     "Dropped": "recension.document",
     "Origin": "recension.document",
     "RecensionError": "recension.errors",
+    "compose": "recension.recipes.writing",
+    "reformulate": "recension.recipes.writing",
+    "rephrase": "recension.recipes.writing",
+    "reparse": "recension.recipes.writing",
+    "plan_writing": "recension.recipes.writing",
+    "preview": "recension.recipes.writing",
+    "Calls": "recension.recipes.writing.spec",
+    "ReformulateSpec": "recension.recipes.writing.spec",
+    "RephraseSpec": "recension.recipes.writing.spec",
+    "ComposeSpec": "recension.recipes.writing.spec",
+    "ReparseSpec": "recension.recipes.writing.spec",
+    "WritingReport": "recension.report.writing",
+    "Writer": "recension.ports",
+    "lend_writer": "recension.models.writers",
 }
 
 __all__ = [
@@ -68,6 +82,8 @@ __all__ = [
     "AuditEffort",
     "AuditReport",
     "AuditSpec",
+    "Calls",
+    "ComposeSpec",
     "ContinueSpec",
     "Document",
     "Dropped",
@@ -90,6 +106,9 @@ __all__ = [
     "ProfileReport",
     "ProfileSpec",
     "RecensionError",
+    "ReformulateSpec",
+    "ReparseSpec",
+    "RephraseSpec",
     "RevertSpec",
     "RowSettings",
     "SftSpec",
@@ -100,15 +119,24 @@ __all__ = [
     "TrainReport",
     "Verification",
     "ViewSpec",
+    "Writer",
+    "WritingReport",
     "__version__",
     "audit",
+    "compose",
     "edit",
     "evaluate_loss_pattern",
     "evaluate_ppl",
     "evaluate_tasks",
+    "lend_writer",
     "load_prior",
     "plan_edit",
+    "plan_writing",
+    "preview",
     "profile",
+    "reformulate",
+    "reparse",
+    "rephrase",
     "revert",
     "train_continue",
     "train_ngram",
@@ -122,7 +150,8 @@ if TYPE_CHECKING:
     from recension.document import Document, Dropped, Origin
     from recension.errors import RecensionError
     from recension.models.load import PriorOptions, load_prior
-    from recension.ports import Ask, Prior, TokenScores
+    from recension.models.writers import lend_writer
+    from recension.ports import Ask, Prior, TokenScores, Writer
     from recension.recipes.audit.audit import audit
     from recension.recipes.audit.profile import profile
     from recension.recipes.audit.spec import AuditEffort, AuditSpec, ProfileSpec
@@ -137,10 +166,13 @@ if TYPE_CHECKING:
     from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
     from recension.recipes.view import ViewSpec, view
+    from recension.recipes.writing import compose, plan_writing, preview, reformulate, reparse, rephrase
+    from recension.recipes.writing.spec import Calls, ComposeSpec, ReformulateSpec, ReparseSpec, RephraseSpec
     from recension.report import EditReport, LossPatternReport, PerplexityReport, TrainReport
     from recension.report.audit import AuditReport
     from recension.report.profile import ProfileReport
     from recension.report.tasks import TasksReport
+    from recension.report.writing import WritingReport
     from recension.run.verify import Verification, verify
 
 
