@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from recension.methods.audit.languages import COMMON, SCRIPTS, language
 from recension.methods.audit.panel import surfaces
@@ -74,7 +75,7 @@ _DECLINES_ELSEWHERE = re.compile(
 )
 _TAG = re.compile(r"</?[a-z-]{1,20}-[0-9a-f]{12}>")  # the fences of our prompts
 _LONG_REFUSAL = 600
-_LANGUAGE_SAMPLE = 4000
+_LANGUAGE_SAMPLE = 2000
 _LEAST_WORDS = 30  # to tell a language
 
 
@@ -216,10 +217,15 @@ def _eights(text: str) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + 8]) for i in range(len(words) - 7)}
 
 
+@lru_cache(maxsize=32)
+def _language(sample: str) -> str:
+    return language(sample)
+
+
 def _other_language(source: str, text: str) -> bool:
     """Whether a text is plainly in another language than its source. Short and mixed texts get the benefit of the doubt."""
     a, b = source[:_LANGUAGE_SAMPLE], text[:_LANGUAGE_SAMPLE]
-    first, second = language(a), language(b)
+    first, second = _language(a), _language(b)
     if first == second or "other or none" in (first, second):
         return False
     if {first, second} & {name for name, _, _ in SCRIPTS}:
