@@ -28,6 +28,15 @@ _PREAMBLE = re.compile(
     rf"[^\n]{{0,80}}?\b{_REWRITTEN}\b[^\n]{{0,160}}[:.]|{_REWRITTEN}(?:\s\w+){{0,3}}:|{_SURE})[*_]{{0,3}}[ \t]*(?:\n+|\Z)",
     re.IGNORECASE,
 )
+# The same in the languages that the models most used here write in.
+_PREAMBLE_ELSEWHERE = re.compile(
+    r"\s*[*_#]{0,3}\s*(?:hier ist (?:der|die|das|eine?)\s[^\n]{0,80}?(?:text|version|fassung|umgeschrieben|überarbeitet)|"
+    r"voici (?:le|la|une?)\s[^\n]{0,80}?(?:texte|version|réécri|reformul)|"
+    r"aquí (?:está|tienes|va)\s[^\n]{0,80}?(?:texto|versión|reescrit|reformulad)|"
+    r"以下[是为]?[^\n]{0,60}?(?:改写|重写|版本|文本|文章)|以下[はが][^\n]{0,60}?(?:書き直|書き換え|リライト|バージョン|文章)|"
+    r"다음은[^\n]{0,80}?(?:재작성|다시\s?쓴|다시\s?작성|바꿔\s?쓴|각색|버전|텍스트))[^\n]{0,80}[:：][*_]{0,3}[ \t]*(?:\n+|\Z)",
+    re.IGNORECASE,
+)
 _REMARK = re.compile(
     r"\n[ \t]*[(\[*_]{0,3}(?:(?:please )?note|notes?|explanation|remarks?)[*_]{0,2}\s?(?::|that\b)"
     rf"(?=[^\n]{{0,400}}\b(?:{_REWRITTEN}|(?:target |intended )audience|tone|genre)\b)[^\n]{{0,600}}\s*\Z"
@@ -47,7 +56,8 @@ _QUOTED = (("“", "”"), ("«", "»"), ('"', '"'))
 _BOILERPLATE = re.compile(
     r"\W*(?:notes?\s*:|please note that\b|the following is\b|as requested\b|as per your (?:request|instructions)\b|"
     r"\[(?:insert|your) |"
-    rf"here(?:'s|’s| is)\s[^\n]{{0,80}}\b{_REWRITTEN}\b)",
+    rf"here(?:'s|’s| is)\s[^\n]{{0,80}}\b{_REWRITTEN}\b|"
+    r"hinweise?\s*:|anmerkung(?:en)?\s*:|remarques?\s*:|notas?\s*:|примечани[ея]\s*:|注(?:意|释)?\s*[:：]|参考\s*[:：]|참고\s*[:：])",
     re.IGNORECASE,
 )
 _CANNOT = (
@@ -126,7 +136,7 @@ def tidy(text: str) -> str:
     text = without_thoughts(text).strip()
     for _ in range(3):
         before = text
-        if preamble := _PREAMBLE.match(text):
+        if preamble := _PREAMBLE.match(text) or _PREAMBLE_ELSEWHERE.match(text):
             text = text[preamble.end() :].strip()
         text = _unwrapped(text)
         # Remarks stand at the very end: the last two thousand characters are enough to look at.

@@ -10,7 +10,9 @@ RUN = 5  # words of a shingle: two people seldom write five words in a row alike
 _KEPT = 32  # texts whose features are kept: a source is compared with all that is made of it, one after the other
 _PLENTY = 60  # keywords of a source that are looked for
 _STEM = 6  # first letters of a word, so that its forms count as one
-_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
+# Korean endings stand behind words of other scripts without a space, so Hangul is a word of its own.
+_SIGNS, _HANGUL = "\u3040-\u30ff\u3400-\u9fff", "\uac00-\ud7af"
+_TOKEN = re.compile(rf"[{_SIGNS}]|[{_HANGUL}]+|[^\W_{_SIGNS}{_HANGUL}]+")
 _LONGEST_WORD = 40
 # Words of five letters and more that say nothing of a subject, by their first six letters.
 _EMPTY_WORDS = """
