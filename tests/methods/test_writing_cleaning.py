@@ -37,6 +37,9 @@ that steam keeps the crust soft for the first twenty minutes, while the crumb in
         "BODY\n\n---\n\n(Note: This version keeps the tone of the original text.)",
         "BODY\n\nWord count: 212\n\nLet me know if you need any changes.",
         "<think>Which genre?</think>\nBODY",
+        "다음은 독자에 맞게 다시 쓴 글입니다:\n\nBODY",
+        "以下是改写后的文本：\nBODY",
+        "Hier ist der umgeschriebene Text:\n\nBODY",
     ],
 )
 def test_what_was_said_around_a_text_is_taken_away(answer):
@@ -54,6 +57,8 @@ def test_what_was_said_around_a_text_is_taken_away(answer):
         "Dear Ann,\n\nit rains.\n\nLet me know if you can come.\n\nYours, Tom",
         "Great storms came.\nThen it was still.",
         "# Summary:\n\nIt works.",
+        "다음은 그해 겨울의 일이다.\n바다는 얼었다.",
+        "Hier ist der Ort, an dem er lebte:\nein Haus am Meer.",
     ],
 )
 def test_what_belongs_to_a_text_stays(text):
@@ -92,6 +97,7 @@ aus Granit gebaut, und die Arbeiter haben in einer Baracke auf eisernen Beinen g
         ("Notes: " + REWRITE, "boilerplate"),
         ("Please note that " + REWRITE, "boilerplate"),
         ("The following is a story. " + REWRITE, "boilerplate"),
+        ("참고: 스케리보어 등대는 대서양의 암초 위에 서 있다.", "boilerplate"),
         ("I'm sorry, but I can't help with that request.", "refusal"),
         ("As an AI language model, I cannot write this kind of content.", "refusal"),
         ("抱歉，我无法帮助您完成这个请求。", "refusal"),
@@ -100,7 +106,7 @@ aus Granit gebaut, und die Arbeiter haben in einer Baracke auf eisernen Beinen g
         (GERMAN, "other-language"),
         (
             "스케리보어 등대는 대서양의 암초 위에 서 있다. 앨런 스티븐슨이 화강암으로 세웠고 1844년에 불을 밝혔다. "
-            * 3,
+            * 2,
             "other-language",
         ),
         (SOURCE, "copy"),

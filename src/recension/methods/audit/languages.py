@@ -33,14 +33,15 @@ LEAST = 0.05  # of the words have to be common ones
 
 
 def language(text: str) -> str:
-    letters = [letter for letter in text if letter.isalpha()]
-    for name, low, high in SCRIPTS:
-        if letters and sum(low <= letter <= high for letter in letters) > len(letters) / 3:
-            return name
-    words = [surface.strip().lower() for surface in surfaces(text)]
-    hits = {name: sum(word in common for word in words) for name, common in COMMON.items()}
+    if not text.isascii():
+        letters = [letter for letter in text if letter.isalpha()]
+        for name, low, high in SCRIPTS:
+            if letters and sum(low <= letter <= high for letter in letters) > len(letters) / 3:
+                return name
+    words = Counter(surface.strip().lower() for surface in surfaces(text))
+    hits = {name: sum(words[word] for word in common) for name, common in COMMON.items()}
     best = max(hits, key=hits.__getitem__)
-    return best if hits[best] >= LEAST * max(1, len(words)) else "other or none"
+    return best if hits[best] >= LEAST * max(1, words.total()) else "other or none"
 
 
 def languages(texts: Iterable[str]) -> dict[str, int]:

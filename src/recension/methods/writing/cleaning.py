@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from recension.methods.audit.languages import COMMON, SCRIPTS, language
 from recension.methods.audit.panel import surfaces
@@ -25,6 +26,15 @@ _SURE = r"(?:(?:sure(?: thing)?|certainly|of course|absolutely|okay|ok|understoo
 _PREAMBLE = re.compile(
     rf"\s*[*_#]{{0,3}}\s*(?:{_SURE}?(?:[^\n:.!]{{0,60}}[.!]\s*)?(?:here(?:'s|’s| is| are)|below is|the following is)\s"
     rf"[^\n]{{0,80}}?\b{_REWRITTEN}\b[^\n]{{0,160}}[:.]|{_REWRITTEN}(?:\s\w+){{0,3}}:|{_SURE})[*_]{{0,3}}[ \t]*(?:\n+|\Z)",
+    re.IGNORECASE,
+)
+# The same in the languages that the models most used here write in.
+_PREAMBLE_ELSEWHERE = re.compile(
+    r"\s*[*_#]{0,3}\s*(?:hier ist (?:der|die|das|eine?)\s[^\n]{0,80}?(?:text|version|fassung|umgeschrieben|überarbeitet)|"
+    r"voici (?:le|la|une?)\s[^\n]{0,80}?(?:texte|version|réécri|reformul)|"
+    r"aquí (?:está|tienes|va)\s[^\n]{0,80}?(?:texto|versión|reescrit|reformulad)|"
+    r"以下[是为]?[^\n]{0,60}?(?:改写|重写|版本|文本|文章)|以下[はが][^\n]{0,60}?(?:書き直|書き換え|リライト|バージョン|文章)|"
+    r"다음은[^\n]{0,80}?(?:재작성|다시\s?쓴|다시\s?작성|바꿔\s?쓴|각색|버전|텍스트))[^\n]{0,80}[:：][*_]{0,3}[ \t]*(?:\n+|\Z)",
     re.IGNORECASE,
 )
 _REMARK = re.compile(
@@ -46,7 +56,8 @@ _QUOTED = (("“", "”"), ("«", "»"), ('"', '"'))
 _BOILERPLATE = re.compile(
     r"\W*(?:notes?\s*:|please note that\b|the following is\b|as requested\b|as per your (?:request|instructions)\b|"
     r"\[(?:insert|your) |"
-    rf"here(?:'s|’s| is)\s[^\n]{{0,80}}\b{_REWRITTEN}\b)",
+    rf"here(?:'s|’s| is)\s[^\n]{{0,80}}\b{_REWRITTEN}\b|"
+    r"hinweise?\s*:|anmerkung(?:en)?\s*:|remarques?\s*:|notas?\s*:|примечани[ея]\s*:|注(?:意|释)?\s*[:：]|参考\s*[:：]|참고\s*[:：])",
     re.IGNORECASE,
 )
 _CANNOT = (
@@ -74,7 +85,7 @@ _DECLINES_ELSEWHERE = re.compile(
 )
 _TAG = re.compile(r"</?[a-z-]{1,20}-[0-9a-f]{12}>")  # the fences of our prompts
 _LONG_REFUSAL = 600
-_LANGUAGE_SAMPLE = 4000
+_LANGUAGE_SAMPLE = 2000
 _LEAST_WORDS = 30  # to tell a language
 
 
@@ -125,7 +136,7 @@ def tidy(text: str) -> str:
     text = without_thoughts(text).strip()
     for _ in range(3):
         before = text
-        if preamble := _PREAMBLE.match(text):
+        if preamble := _PREAMBLE.match(text) or _PREAMBLE_ELSEWHERE.match(text):
             text = text[preamble.end() :].strip()
         text = _unwrapped(text)
         # Remarks stand at the very end: the last two thousand characters are enough to look at.
@@ -216,10 +227,15 @@ def _eights(text: str) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + 8]) for i in range(len(words) - 7)}
 
 
+@lru_cache(maxsize=32)
+def _language(sample: str) -> str:
+    return language(sample)
+
+
 def _other_language(source: str, text: str) -> bool:
     """Whether a text is plainly in another language than its source. Short and mixed texts get the benefit of the doubt."""
     a, b = source[:_LANGUAGE_SAMPLE], text[:_LANGUAGE_SAMPLE]
-    first, second = language(a), language(b)
+    first, second = _language(a), _language(b)
     if first == second or "other or none" in (first, second):
         return False
     if {first, second} & {name for name, _, _ in SCRIPTS}:

@@ -13,6 +13,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import NamedTuple
 
 _SMALL_WORDS = (
@@ -47,7 +48,7 @@ _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:[\s\u2009\u00a0\u
 _GROUPED_OTHERWISE = re.compile(r"\d{1,3}(?:\.\d{3})+(?:,\d+)?")
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)?")
 _SPOKEN = "|".join((*_SCALES, *sorted(_UNITS, key=len, reverse=True), *_ORDINALS))
-_WORDS = re.compile(rf"\b(?:(?:{_SPOKEN})\b(?:[\s-]{{1,2}}(?:and\s)?)?){{1,9}}", re.IGNORECASE)
+_WORDS = re.compile(rf"\b(?=[befhmnostz])(?:(?:{_SPOKEN})\b(?:[\s-]{{1,2}}(?:and\s)?)?){{1,9}}", re.IGNORECASE)
 _SUFFIX = re.compile(r"\s?(hundred|thousand|million|billion|trillion|bn|mn|[kmbt])\b", re.IGNORECASE)
 _LINK = re.compile(r"(?:https?://|www\.)\S{1,2000}")
 _RANGE_END = re.compile(r"\b(\d{2})(\d{2})\s?[-–/]\s?(\d{2})\b")
@@ -95,6 +96,7 @@ def numbers(text: str) -> list[Number]:
     return [*found, *(number for match in _WORDS.finditer(plain) if (number := _in_words(match[0])))]
 
 
+@lru_cache(maxsize=16)
 def supported_by(text: str) -> Supported:
     """The values that a source supports: of its numbers and their parts, of small words, months, ranges and times."""
     plain = unicodedata.normalize("NFKC", text)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 
 RUN = 5  # words of a shingle: two people seldom write five words in a row alike by chance
+_KEPT = 32  # texts whose features are kept: a source is compared with all that is made of it, one after the other
 _PLENTY = 60  # keywords of a source that are looked for
 _STEM = 6  # first letters of a word, so that its forms count as one
-_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
+# Korean endings stand behind words of other scripts without a space, so Hangul is a word of its own.
+_SIGNS, _HANGUL = "\u3040-\u30ff\u3400-\u9fff", "\uac00-\ud7af"
+_TOKEN = re.compile(rf"[{_SIGNS}]|[{_HANGUL}]+|[^\W_{_SIGNS}{_HANGUL}]+")
 _LONGEST_WORD = 40
 # Words of five letters and more that say nothing of a subject, by their first six letters.
 _EMPTY_WORDS = """
@@ -30,6 +34,7 @@ def tokens(text: str) -> list[str]:
     return _TOKEN.findall(text.casefold())
 
 
+@lru_cache(maxsize=_KEPT)
 def shingles(text: str) -> frozenset[int]:
     """The runs of words of a text, as hashes within this process; a shorter text is one run."""
     words = tokens(text)
@@ -45,13 +50,14 @@ def contained(inner: frozenset[int], outer: frozenset[int]) -> float:
     return len(inner & outer) / len(inner) if inner else 0.0
 
 
-def keywords(text: str) -> list[str]:
+@lru_cache(maxsize=_KEPT)
+def keywords(text: str) -> tuple[str, ...]:
     """What a text is about: the stems of its longer words and its numbers, most frequent first, then in order.
 
     Without a table of frequencies rarity is guessed: words of five letters and more that are not on a list of empty ones.
     """
     counts = Counter(_stem(word) for word in tokens(text) if _says_something(word))
-    return [stem for stem, _ in counts.most_common(_PLENTY)]
+    return tuple(stem for stem, _ in counts.most_common(_PLENTY))
 
 
 def coverage(source: str, text: str) -> float:
@@ -61,6 +67,7 @@ def coverage(source: str, text: str) -> float:
     return sum(stem in held for stem in wanted) / len(wanted) if wanted else 1.0
 
 
+@lru_cache(maxsize=_KEPT)
 def repeated(text: str, tail: int = 400) -> float:
     """The share of runs of six words that stood in the text before; of the whole or of its last words, what is more.
 

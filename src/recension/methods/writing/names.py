@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Set
+from functools import lru_cache
 
 from recension.methods.audit.languages import language
 
@@ -48,12 +49,13 @@ _INSIDE = re.compile(r"(?<=[\w,]\s)[^\W\d_][\w'’]{0,60}(?:-\w{1,60}){0,3}")
 
 def names(text: str) -> list[str]:
     """Names of at least two words, as they stand in the text."""
-    if language(text[:4000]) == "German":
+    if language(text[:2000]) == "German":
         return []
     inside = {word for word in _INSIDE.findall(text) if word[0].isupper()}
     return [name for line in text.splitlines() if not _is_heading(line) for name in _in_line(line, inside)]
 
 
+@lru_cache(maxsize=16)
 def words_of(text: str) -> frozenset[str]:
     """The words of a text, folded so that a plural, a possessive or an accent makes no difference."""
     return frozenset(map(_folded, _WORD.findall(_plain(text))))
@@ -147,6 +149,8 @@ def _initials(name: str) -> frozenset[str]:
 
 def _plain(text: str) -> str:
     """Without accents."""
+    if text.isascii():
+        return text
     return "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
 
 
