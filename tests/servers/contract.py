@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from probes import SCHEMA
-from recension.models.writers import WriterOptions, load_writer
 from writing import asked, check_stop, check_writer
 
 from recension.errors import ModelError
+from recension.models.writers import WriterOptions, load_writer
 from recension.ports import Request, Writer
 
 SERVER = os.environ["RECENSION_SERVER"]

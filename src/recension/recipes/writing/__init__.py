@@ -4,7 +4,7 @@ spec.py         what can be set
 job.py          a call: corpus, verb, manifest
 session.py      event loop, journal, models
 desk.py         prompts to requests, answers to what can be used of them
-reformulate.py, rephrase.py, compose.py   what becomes of one row
+reformulation.py, rephrasing.py, composition.py   what becomes of one row
 task.py         one shard: many rows under way, written in their order
 rows.py         the rows that are written
 tally.py        counts for the report

@@ -11,17 +11,17 @@ from recension import __version__
 from recension.corpus import Corpus, open_corpus
 from recension.document import JSON, Kind
 from recension.errors import UsageError
-from recension.methods.writing.cleaning import RULES
+from recension.methods.writing.cleaning import Rules
 from recension.models.counting import count_tokens
 from recension.models.writers import KINDS as WRITERS
 from recension.recipes.edit import shard_size
 from recension.recipes.pages import encodable, identity_of, reading_of
 from recension.recipes.settings import flat
-from recension.recipes.writing.compose import Compose
+from recension.recipes.writing.composition import Compose
 from recension.recipes.writing.desk import Desk
 from recension.recipes.writing.prompts import Prompt, load_prompt, prompts_in, shipped
-from recension.recipes.writing.reformulate import Reformulate
-from recension.recipes.writing.rephrase import Rephrase
+from recension.recipes.writing.reformulation import Reformulate
+from recension.recipes.writing.rephrasing import Rephrase
 from recension.recipes.writing.session import Session
 from recension.recipes.writing.spec import ComposeSpec, ReformulateSpec, RephraseSpec, WriterSettings, rules_of
 from recension.recipes.writing.task import Verb
@@ -124,11 +124,13 @@ def verb_of(job: Job, session: Session) -> Verb:
     spec, desk = job.spec, _desk(job, session, job.writing.writer, job.writing.temperature)
     if isinstance(spec, ReformulateSpec):
         judge = _desk(job, session, job.judge, 0.0) if job.judge else None
-        return Reformulate(spec, desk, judge, rules_of(RULES[spec.variant], spec.cleaning), count_tokens)
+        return Reformulate(
+            spec, desk, judge, rules_of(spec.variant, spec.cleaning, job.prompts[spec.variant].text), count_tokens
+        )
     if isinstance(spec, RephraseSpec):
-        rules = {name: rules_of(RULES.get(name, RULES["base"]), spec.cleaning) for name in job.prompts}
-        return Rephrase(spec, desk, job.prompts, rules, count_tokens)
-    return Compose(spec, desk, job.prompts, RULES["compose"], count_tokens)
+        by_style = {name: rules_of(name, spec.cleaning, prompt.text) for name, prompt in job.prompts.items()}
+        return Rephrase(spec, desk, job.prompts, by_style, count_tokens)
+    return Compose(spec, desk, job.prompts, Rules.of("compose"), count_tokens)
 
 
 def _desk(job: Job, session: Session, name: str, temperature: float) -> Desk:

@@ -259,16 +259,17 @@ class Calls:
             raise UsageError("--max-dropped is a share between 0 and 1")
 
 
-def rules_of(preset: Rules, chosen: CleaningSettings) -> Rules:
-    """The rules of a variant or style with what the user set instead."""
-    chosen_here = {
+def rules_of(name: str, chosen: CleaningSettings, instructions: str) -> Rules:
+    """The rules of a variant or style with what the user set instead; `instructions` must not come back in an answer."""
+    preset = Rules.of(name)
+    set_here: dict[str, Any] = {
         "least_coverage": chosen.least_coverage,
-        "least_ratio": chosen.shortest,
-        "most_ratio": chosen.longest,
+        "shortest": chosen.shortest,
+        "longest": chosen.longest,
         "same_language": chosen.same_language and preset.same_language,
+        "instructions": instructions,
     }
-    set_here: dict[str, Any] = {name: value for name, value in chosen_here.items() if value is not None}
-    return replace(preset, **set_here)
+    return replace(preset, **{name: value for name, value in set_here.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True)

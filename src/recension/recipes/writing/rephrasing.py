@@ -10,7 +10,7 @@ from recension.corpus import Record
 from recension.document import Document
 from recension.methods.writing.cleaning import Rules, flaw, tidy
 from recension.recipes.writing.desk import Desk, Prompt, Text, draw_of, together
-from recension.recipes.writing.reformulate import SHOWN
+from recension.recipes.writing.reformulation import SHOWN
 from recension.recipes.writing.rows import Units, Written
 from recension.recipes.writing.sources import Part, parts_of, unfit
 from recension.recipes.writing.spec import RephraseSpec
