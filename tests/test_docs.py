@@ -26,6 +26,7 @@ from markdown.extensions.toc import slugify
 import recension
 from recension import errors
 from recension.cli.main import main
+from tests.warm import SERVER
 
 HOME = Path(__file__).parent.parent
 DOCS = HOME / "docs"
@@ -61,7 +62,7 @@ def run_block(block: Block, folder: Path, scope: dict[str, object]) -> tuple[int
         with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
             exec(compile(block.body, f"line {block.line}", "exec"), scope)  # noqa: S102
         return 0, printed.getvalue()
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{SERVER.commands()}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.body],
