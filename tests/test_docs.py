@@ -37,6 +37,7 @@ SCRIPTS = ("docs/generate.py", "docs/screenshot.py", "demo.py", "benchmarks/make
 FOREIGN = {"--check", "--strict", "--editable", "--max-logprobs", "--max-num-batched-tokens", "--served-model-name"}
 FENCE = re.compile(r"(^<!-- notest -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]")
+PROGRESS = re.compile(r"^ *\d+%  .+\n", re.MULTILINE)  # said where a command takes long, as on a busy machine
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -68,7 +69,7 @@ def run_block(block: Block, folder: Path, scope: dict[str, object]) -> tuple[int
         ["bash", "-euo", "pipefail", "-c", block.body],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
-    return done.returncode, done.stdout
+    return done.returncode, PROGRESS.sub("", done.stdout)
 
 
 def as_pattern(expected: str) -> str:

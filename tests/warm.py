@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import traceback
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -38,6 +39,8 @@ PLAIN += [
 PLAIN += ["pyarrow.parquet", "pyarrow.compute", "pandas"]  # arrow looks for pandas and imports what it finds
 HEAVY = ["torch", "transformers", "transformers.models.llama.modeling_llama", "transformers.models.auto.modeling_auto"]
 HEAVY += ["recension.recipes.train", "recension.training.loop", "recension.models.transformers_prior"]
+
+Variables = Mapping[str, str] | None
 
 # A program for shells: `recension` first on the PATH.
 STUB = """#!{python} -IS
@@ -164,11 +167,15 @@ SERVER = Server()
 class Started:
     """A command that runs, as much of it as subprocess.Popen has."""
 
-    def __init__(self, server: socket.socket, arguments: list[str], files: list[int], session: bool) -> None:
-        self._server = server
-        asked = {"arguments": arguments, "cwd": os.getcwd(), "env": dict(os.environ), "session": session}
-        socket.send_fds(server, [json.dumps(asked).encode()], files)
-        self.pid = int(server.recv(64))
+    def __init__(
+        self, arguments: Sequence[object], files: list[int], session: bool = False, variables: Variables = None
+    ) -> None:
+        self._server = SERVER.connect()
+        environment = {**os.environ, **(variables or {})}
+        words = [str(word) for word in arguments]
+        asked = {"arguments": words, "cwd": os.getcwd(), "env": environment, "session": session}
+        socket.send_fds(self._server, [json.dumps(asked).encode()], files)
+        self.pid = int(self._server.recv(64))
         self.returncode: int | None = None
 
     def wait(self, timeout: float | None = None) -> int:
@@ -193,18 +200,18 @@ class Started:
         self.send_signal(signal.SIGKILL)
 
 
-def start(arguments: list[object], output: IO[str], *, session: bool = False) -> Started:
+def start(
+    arguments: Sequence[object], output: IO[str], *, session: bool = False, variables: Variables = None
+) -> Started:
     """Standard output and error go to one file."""
     with open(os.devnull, "rb") as nothing:
-        files = [nothing.fileno(), output.fileno(), output.fileno()]
-        return Started(SERVER.connect(), [str(word) for word in arguments], files, session)
+        return Started(arguments, [nothing.fileno(), output.fileno(), output.fileno()], session, variables)
 
 
 def recension(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, open(os.devnull, "rb") as nothing:
-        files = [nothing.fileno(), out.fileno(), err.fileno()]
         with contextlib.chdir(cwd or "."):
-            status = Started(SERVER.connect(), [str(word) for word in arguments], files, False).wait(120)
+            status = Started(arguments, [nothing.fileno(), out.fileno(), err.fileno()]).wait(120)
         out.seek(0)
         err.seek(0)
         return subprocess.CompletedProcess([str(word) for word in arguments], status, out.read(), err.read())
