@@ -24,7 +24,7 @@ demo: $(VENV)/core
 	@$(BIN)/python demo.py $(DEMO)
 
 test: $(VENV)/dev browser
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Debian's browser, for the tests of the pages; where it cannot be installed those tests say so and are skipped.
 browser:

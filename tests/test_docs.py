@@ -26,6 +26,7 @@ from markdown.extensions.toc import slugify
 import recension
 from recension import errors
 from recension.cli.main import main
+from tests.warm import SERVER
 
 HOME = Path(__file__).parent.parent
 DOCS = HOME / "docs"
@@ -36,6 +37,7 @@ SCRIPTS = ("docs/generate.py", "docs/screenshot.py", "demo.py", "benchmarks/make
 FOREIGN = {"--check", "--strict", "--editable", "--max-logprobs", "--max-num-batched-tokens", "--served-model-name"}
 FENCE = re.compile(r"(^<!-- notest -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]")
+PROGRESS = re.compile(r"^ *\d+%  .+\n", re.MULTILINE)  # said where a command takes long, as on a busy machine
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -61,13 +63,13 @@ def run_block(block: Block, folder: Path, scope: dict[str, object]) -> tuple[int
         with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
             exec(compile(block.body, f"line {block.line}", "exec"), scope)  # noqa: S102
         return 0, printed.getvalue()
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{SERVER.commands()}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.body],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
-    return done.returncode, done.stdout
+    return done.returncode, PROGRESS.sub("", done.stdout)
 
 
 def as_pattern(expected: str) -> str:

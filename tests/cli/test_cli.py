@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 from tests.recipes.conftest import make_rows, read, write_jsonl
+from tests.warm import recension
 
 from recension.cli.flags import names_or_pattern, read_config, spread
 from recension.cli.main import main
 from recension.errors import UsageError
-
-
-def recension(*arguments: object, **options) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "recension", *map(str, arguments)], capture_output=True, text=True, timeout=60, **options
-    )
 
 
 @pytest.fixture
@@ -134,7 +127,7 @@ def test_an_unknown_key_is_an_error_with_a_suggestion(tmp_path):
 def test_fresh_asks_first(source, tmp_path):
     out = tmp_path / "out"
     recension("edit", source, "-o", out, *FLAGS)
-    refused = recension("edit", source, "-o", out, *FLAGS, "--seed", "5", "--fresh", stdin=subprocess.DEVNULL)
+    refused = recension("edit", source, "-o", out, *FLAGS, "--seed", "5", "--fresh")
     assert refused.returncode == 2 and "--yes" in refused.stderr
     again = recension("edit", source, "-o", out, *FLAGS, "--seed", "5", "--fresh", "--yes")
     assert again.returncode == 0 and recension("verify", out).returncode == 0

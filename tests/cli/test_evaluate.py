@@ -6,8 +6,8 @@ import json
 
 import pytest
 import yaml
-from tests.cli.test_cli import recension
 from tests.recipes.conftest import make_rows, write_jsonl
+from tests.warm import recension
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -10,6 +11,7 @@ import pytest
 
 import recension
 from recension import EditSpec, Effort, RevertSpec
+from recension.engines.local import available_cores
 from recension.errors import (
     InputChangedError,
     ManifestMismatchError,
@@ -71,11 +73,22 @@ def test_the_log_tells_the_whole_change(corpus, tmp_path):
             assert text == row["text"]
 
 
-@pytest.mark.parametrize("extra", [{"workers": 2}, {"workers": 1}])
-def test_workers_change_no_byte(corpus, tmp_path, extra):
+def test_workers_change_no_byte(corpus, tmp_path):
     recension.edit([corpus], tmp_path / "one", SURE, Effort(workers=1))
-    recension.edit([corpus], tmp_path / "other", SURE, Effort(**extra))
+    recension.edit([corpus], tmp_path / "other", SURE, Effort(workers=2))
     assert tree(tmp_path / "one") == tree(tmp_path / "other")
+
+
+def test_by_default_every_core_has_a_worker(corpus, tmp_path):
+    """The tests have one core each, so here all are asked for again."""
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+        plan = recension.plan_edit(corpus, tmp_path / "out", replace(SURE, shard_bytes=500))
+        assert plan.workers == available_cores()
+    finally:
+        os.sched_setaffinity(0, before)
+    assert recension.plan_edit(corpus, tmp_path / "out", SURE).workers == 1
 
 
 def test_moving_and_renaming_files_changes_no_edit(corpus, tmp_path):
@@ -314,7 +327,7 @@ def test_protected_stretches_stay(corpus, tmp_path):
 
 
 def test_change_share_is_met(tmp_path):
-    rows = make_rows(600)
+    rows = make_rows(400)
     out = tmp_path / "out"
     spec = EditSpec(prior="fake:sure", change_share=0.05, exclude_original=True, shard_bytes=20_000)
     source = write_jsonl(tmp_path / "in.jsonl", rows)

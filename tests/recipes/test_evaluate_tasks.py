@@ -348,15 +348,17 @@ def test_a_task_by_name_keeps_what_the_harness_says(include, tmp_path):
 
 
 def test_a_name_that_is_near_is_offered(include):
-    index = task_index(["recension_local", "arc_eazy"], str(include))
-    check_names(index, ["recension_local", "arc_easy"])
-    with pytest.raises(UsageError, match="no such task; did you mean arc_easy"):
-        check_names(index, ["arc_eazy"])
+    index = task_index(["recension_local"], str(include))
+    check_names(index, ["recension_local", "recension_group"])
+    with pytest.raises(UsageError, match="no such task; did you mean recension_local"):
+        check_names(index, ["recension_locale"])
 
 
-def test_a_task_of_the_hub_says_that_it_needs_the_network(tmp_path):
+def test_a_task_of_the_hub_says_that_it_needs_the_network(include, tmp_path):
+    """The names of the harness are known beside those of a folder; this takes it seconds, so it is done once."""
+    words = ["evaluate", "tasks", "fake:plain", "--tasks", "arc_easy,recension_local", "--include", str(include)]
     done = subprocess.run(
-        [sys.executable, "-m", "recension", "evaluate", "tasks", "fake:plain", "--tasks", "arc_easy", "-o", "out"],
+        [sys.executable, "-m", "recension", *words, "-o", "out"],
         cwd=tmp_path, env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}, text=True,
         capture_output=True,
     )  # fmt: skip

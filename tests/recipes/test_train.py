@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from recension.run.progress import Progress
 from recension.training.tokens import open_tokens
 from tests.models.tiny import FAMILIES
 from tests.recipes.conftest import write_jsonl
+from tests.warm import start
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 UNSEEN = SAMPLES / "unseen.jsonl"
@@ -144,28 +146,20 @@ def test_a_checkpoint_whose_curve_does_not_fit_its_step_is_passed_over(model, tm
     assert weights(out) == weights(model)
 
 
-def run(arguments: list[str], **more) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "recension", "train", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        **more,
-    )
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_killed_in_the_middle_ends_with_the_same_weights(model, tmp_path, number):
     out = tmp_path / "out"
     words = ["pretrain", str(UNSEEN), "-o", str(out), *FLAGS]
-    process = run([*words, "--checkpoint-steps", "2"])
+    with (tmp_path / "said").open("w") as file:
+        process = start(["train", *words, "--checkpoint-steps", "2"], file)
     for _ in range(1200):
         if len(list((out / "checkpoints").glob("*"))) >= 2 or process.poll() is not None:
             break
         time.sleep(0.05)
     process.send_signal(number)
-    told = process.communicate()[0].decode()
+    status = process.wait()
     if number == signal.SIGINT:
-        assert process.returncode == 130, told
+        assert status == 130, (tmp_path / "said").read_text()
     assert not (out / "model" / "model.safetensors").exists(), "it was too fast to be killed"
     assert not recension.verify(out).problems
     recension.train_pretrain(UNSEEN, out, SPEC)
@@ -177,9 +171,15 @@ def test_two_devices_learn_what_one_does(model, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     words = ["train", "pretrain", str(UNSEEN), "-o", str(out), *FLAGS, "--dtype", "float32"]
-    for more in (["--stop-after", "9"], []):  # and it goes on where it stopped
-        done = subprocess.run([*command, "-m", "recension", *words, *more], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run([*command, "-m", "recension", *words, "--stop-after", "9"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        launcher = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    with (tmp_path / "said").open("w") as file:  # and it goes on where it stopped
+        ranks = [launcher | {"RANK": str(i), "LOCAL_RANK": str(i), "LOCAL_WORLD_SIZE": "2"} for i in range(2)]
+        both = [start(words, file, variables=rank) for rank in ranks]
+    assert [process.wait() for process in both] == [0, 0], (tmp_path / "said").read_text()
     alone = tmp_path / "alone"
     recension.train_pretrain(UNSEEN, alone, replace(SPEC, learning=replace(QUICK, dtype="float32")))
     one, two = ([json.loads(line) for line in (o / "curve.jsonl").read_text().splitlines()] for o in (alone, out))

@@ -7,55 +7,66 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from tests.recipes.conftest import make_rows, read, tree, write_jsonl
+from tests.warm import recension, start
 
-import recension
+from recension import verify
 
-KILLS = 50
-RECENSION = [sys.executable, "-m", "recension"]
+KILLS = 24
 
 
 def command(source: Path, out: Path, workers: int) -> list[str]:
     flags = ["--prior", "fake:sure", "--exclude-original", "--change-share", "0.1", "--shard-bytes", "6000"]
-    return [*RECENSION, "edit", str(source), "-o", str(out), *flags, "--workers", str(workers)]
+    return ["edit", str(source), "-o", str(out), *flags, "--workers", str(workers)]
+
+
+def finish(source: Path, out: Path, workers: int) -> None:
+    done = recension(*command(source, out, workers))
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> tuple[Path, Path, float]:
-    """An undisturbed run, and how long it takes."""
+def whole(tmp_path_factory) -> tuple[Path, Path, dict[int, float]]:
+    """An undisturbed run, and how long it takes with one worker and with two."""
     folder = tmp_path_factory.mktemp("crash")
     rows: list = make_rows(260)
     rows[100] = b"{broken"
     source = write_jsonl(folder / "in.jsonl", rows)
-    began = time.monotonic()
-    subprocess.run(command(source, folder / "whole", 1), check=True, capture_output=True)
-    return source, folder / "whole", time.monotonic() - began
+    seconds = {}
+    for workers, name in ((1, "whole"), (2, "other")):
+        began = time.monotonic()
+        finish(source, folder / name, workers)
+        seconds[workers] = time.monotonic() - began
+    _check(folder / "other", folder / "whole")
+    return source, folder / "whole", seconds
 
 
 @pytest.mark.parametrize("part", range(2))
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(whole, tmp_path, part):
-    """SIGKILL to the parent (every other time to its whole group), again and again, on runs with 1 and 2 workers."""
+    """SIGKILL to the parent (every other time to its whole group), again and again, on runs with 1 and 2 workers.
+
+    One moment in each twelfth of a run, in any order.
+    """
     source, expected, seconds = whole
     rng = random.Random(part)
-    kills = finished = 0
-    out = tmp_path / "out"
-    while kills < KILLS // 2:
+    moments = [(i + rng.random()) / (KILLS // 2) for i in range(KILLS // 2)]
+    rng.shuffle(moments)
+    finished = 0
+    while moments:
+        out = tmp_path / f"out{finished}"
         workers = rng.choice([1, 1, 2])
-        said = tmp_path / "stderr"
-        with said.open("w") as stderr:
-            process = subprocess.Popen(
-                command(source, out, workers), stdout=stderr, stderr=stderr, start_new_session=True
-            )
+        said = tmp_path / "said"
+        with said.open("w") as file:
+            process = start(command(source, out, workers), file, session=True)
         try:
-            process.wait(rng.uniform(0.2, 1.0) * seconds)
+            process.wait(moments[-1] * seconds[workers])
         except subprocess.TimeoutExpired:
-            kills += 1
-            if kills % 2:
+            moments.pop()
+            if len(moments) % 2:
                 os.killpg(process.pid, signal.SIGKILL)
             else:
                 process.kill()  # the workers live on for a moment
@@ -64,14 +75,15 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(whole, tmp_path, p
         assert process.returncode == 0, said.read_text()
         _check(out, expected)
         finished += 1
-        shutil.rmtree(out)
-    subprocess.run(command(source, out, 1), check=True, capture_output=True)
+        moments[-1] *= 0.8  # it was over before
+    out = tmp_path / f"out{finished}"
+    finish(source, out, 1)
     _check(out, expected)
 
 
 def _check(out: Path, expected: Path) -> None:
     assert tree(out) == tree(expected)
-    proof = recension.verify(out)
+    proof = verify(out)
     assert proof.sound and (proof.rows, proof.written, proof.dropped) == (260, 259, 1)
 
 
@@ -81,22 +93,18 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(whole, tmp_path):
     for workers in (1, 2):
         for _ in range(3):  # on a busy machine the run may be over before it is interrupted
             shutil.rmtree(out, ignore_errors=True)
-            process = subprocess.Popen(
-                command(source, out, workers),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
-            )
+            with (tmp_path / "said").open("w") as file:
+                process = start(command(source, out, workers), file, session=True)
             while not list((out / "receipts").glob("*.json")) and process.poll() is None:
                 time.sleep(0.01)
             os.killpg(process.pid, signal.SIGINT)
-            _, said = process.communicate(timeout=30)
+            process.wait(30)
+            said = (tmp_path / "said").read_text()
             if process.returncode:
                 break
         assert process.returncode == 130 and "run the same command again" in said and "Traceback" not in said
-        assert not recension.verify(out).complete and not recension.verify(out).problems
-    subprocess.run(command(source, out, 2), check=True, capture_output=True)
+        assert not verify(out).complete and not verify(out).problems
+    finish(source, out, 2)
     _check(out, expected)
 
 
@@ -119,11 +127,11 @@ def small_disk(tmp_path):
 def test_a_full_disk_fails_with_one_line_and_resumes(whole, small_disk, workers):
     source, expected, _ = whole
     out = small_disk / "out"
-    done = subprocess.run(command(source, out, workers), capture_output=True, text=True)
+    done = recension(*command(source, out, workers))
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("recension: no space left while writing")
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
-    subprocess.run(command(source, out, workers), check=True, capture_output=True)
+    finish(source, out, workers)
     _check(out, expected)
 
 
@@ -131,20 +139,21 @@ def test_a_full_disk_fails_with_one_line_and_resumes(whole, small_disk, workers)
 def test_a_read_only_output_fails_with_one_line_and_resumes(whole, small_disk):
     source, expected, _ = whole
     subprocess.run(["mount", "-o", "remount,size=8m,ro", str(small_disk)], check=True)
-    done = subprocess.run(command(source, small_disk / "out", 1), capture_output=True, text=True)
+    done = recension(*command(source, small_disk / "out", 1))
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1 and "read-only" in done.stderr
     subprocess.run(["mount", "-o", "remount,size=8m,rw", str(small_disk)], check=True)
-    subprocess.run(command(source, small_disk / "out", 1), check=True, capture_output=True)
+    finish(source, small_disk / "out", 1)
     _check(small_disk / "out", expected)
 
 
 def test_two_processes_on_one_folder_the_second_refuses(whole, tmp_path):
     source, expected, _ = whole
     out = tmp_path / "out"
-    first = subprocess.Popen(command(source, out, 1), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with (tmp_path / "said").open("w") as file:
+        first = start(command(source, out, 1), file)
     while not (out / "manifest.json").exists():
         time.sleep(0.01)
-    second = subprocess.run(command(source, out, 1), capture_output=True, text=True)
+    second = recension(*command(source, out, 1))
     assert second.returncode == 2 and "is in use by process" in second.stderr
     assert first.wait() == 0
     _check(out, expected)

@@ -77,6 +77,13 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+def test_a_run_that_was_killed_while_it_began_goes_on(tmp_path):
+    (tmp_path / ".manifest.json.4711").write_bytes(b'{"rec')
+    with open_run(tmp_path, manifest()):
+        folder.clear_scratch(tmp_path)
+    assert not (tmp_path / ".manifest.json.4711").exists() and folder.is_run(tmp_path)
+
+
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputError, match="is a file"), open_run(tmp_path / "out", manifest()):

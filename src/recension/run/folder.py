@@ -15,6 +15,7 @@ from pathlib import Path
 from recension.errors import LockedError, OutputError
 
 MANIFEST = "manifest.json"
+HALF_MANIFEST = f".{MANIFEST}.[0-9]*"  # left by a process that was killed while it began
 LOCK = ".lock"
 WORKERS = ".workers"
 SCRATCH = ".tmp"
@@ -158,7 +159,8 @@ def check_ours(out: Path) -> None:
     if there and not directory:
         raise OutputError(f"{out} is a file; -o names a folder")
     if directory and not is_run(out):
-        foreign = sorted(p.name for p in out.iterdir() if p.name not in (LOCK, WORKERS, SCRATCH))
+        ours = (LOCK, WORKERS, SCRATCH)
+        foreign = sorted(p.name for p in out.iterdir() if p.name not in ours and not p.match(HALF_MANIFEST))
         if foreign:
             raise OutputError(f"{out} holds other files ({foreign[0]}) and no Recension run: choose an empty folder")
 
@@ -179,3 +181,5 @@ def clear_scratch(out: Path) -> None:
         with suppress(FileNotFoundError):
             shutil.rmtree(out / SCRATCH)
         (out / SCRATCH).mkdir()
+        for half in out.glob(HALF_MANIFEST):
+            half.unlink(missing_ok=True)
