@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import signal
@@ -196,6 +197,27 @@ def test_a_dead_server_fails_the_run_and_the_next_call_resumes(tmp_path):
         report = rephrase(source, tmp_path / "out", spec)
         assert server.counts.completed == 3 and report.calls.answers == 6
     assert recension.verify(tmp_path / "out").sound
+
+
+def test_it_also_runs_where_an_event_loop_runs_already(server, tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", rows(2))
+
+    async def notebook() -> int:
+        return rephrase(source, tmp_path / "out", spec_for(RephraseSpec, server.url)).calls.answers
+
+    assert asyncio.run(notebook()) == 2
+
+
+def test_the_key_reaches_the_server_and_nothing_else(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-very-secret")
+    source = write_jsonl(tmp_path / "in.jsonl", rows(2))
+    with FakeServer(key="sk-very-secret") as server:
+        rephrase(source, tmp_path / "out", spec_for(RephraseSpec, server.url), Calls(api_key_variable="MY_KEY"))
+        with pytest.raises(ModelError, match="asks for a key") as refused:
+            rephrase(source, tmp_path / "no", spec_for(RephraseSpec, server.url), Calls(api_key_variable="OTHER"))
+    files = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(files) > 6 and not any(b"sk-very-secret" in content for content in files)
+    assert "secret" not in str(refused.value) + "".join(capfd.readouterr())
 
 
 KINDS = ("429", "500", "cut", "half-json", "wrong-schema", "wrong-type", "reset", "duplicate")

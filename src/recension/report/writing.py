@@ -22,11 +22,12 @@ from recension.report.page import (
 
 GENRES, AUDIENCES = 20, 10  # names that tables show before the rest is one
 PAPER_SCORES = {
-    # MAGA, arXiv 2502.04235: its quality table, in shares of the rated answers of each variant.
+    # MAGA, arXiv 2502.04235: its quality table, of 15,355 answers each; what is missing there could not be read.
     "base": (3788, 7124, 3224, 736, 285),
     "strict": (6814, 5220, 2384, 520, 227),
     "relaxed": (408, 1685, 3889, 4156, 5086),
 }
+PAPER_ANSWERS = 15_355
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +111,15 @@ def score_table(report: WritingReport) -> str:
         return ""
     rows = [_score_row("this run", counts, report.scores.get("unparsable", 0))]
     if report.variant in PAPER_SCORES:
-        rows.append(_score_row(f"MAGA's small model, {report.variant}", PAPER_SCORES[report.variant], None))
+        counts = list(PAPER_SCORES[report.variant])
+        rows.append(_score_row(f"MAGA's small model, {report.variant}", counts, PAPER_ANSWERS - sum(counts)))
     head = ("", "5", "4", "3", "2", "1", "at least 3", "unparsable")
     return table("The judge's scores (limited consistency)", head, rows)
 
 
-def _score_row(name: str, counts: Sequence[int], unparsable: int | None) -> tuple[str, ...]:
-    rated = sum(counts)
-    return (
-        name, *(number(count) for count in counts), percent(sum(counts[:3]), rated),
-        "–" if unparsable is None else number(unparsable),
-    )  # fmt: skip
+def _score_row(name: str, counts: Sequence[int], unparsable: int) -> tuple[str, ...]:
+    share = percent(sum(counts[:3]), sum(counts) + unparsable)
+    return (name, *(number(count) for count in counts), share, number(unparsable))
 
 
 def stage_table(report: WritingReport) -> str:

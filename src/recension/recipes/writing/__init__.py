@@ -38,7 +38,16 @@ from recension.recipes.writing.job import (
     verb_of,
 )
 from recension.recipes.writing.rows import Author, Units
-from recension.recipes.writing.session import Models, Session, Watching, budget_of, models_of, opened, options_of
+from recension.recipes.writing.session import (
+    Models,
+    Session,
+    Watching,
+    budget_of,
+    models_of,
+    off_loop,
+    opened,
+    options_of,
+)
 from recension.recipes.writing.spec import Calls, ComposeSpec, ReformulateSpec, ReparseSpec, RephraseSpec
 from recension.recipes.writing.task import SCHEMAS, WriteTask
 from recension.report.writing import WritingReport
@@ -113,12 +122,16 @@ def preview(
     """The first rows as the verb would write them. Their answers are in the journal of `out`: the run has them already."""
     calls, observer, out = calls or Calls(), observer or Silent(), output_path(out)
     job = prepare(as_inputs(inputs), out, spec)
-    with open_run(out, manifest_of(job)) as run, opened(out, calls, observer) as session:
-        _load(run, session, job, calls, observer)
-        records = _first(job, count)
-        written = verb_of(job, session)
-        found = session.loop.run_until_complete(together(*(written(record) for record in records)))
-    return list(zip(records, found, strict=True))
+
+    def look() -> list[tuple[Record, Units]]:
+        with open_run(out, manifest_of(job)) as run, opened(out, calls, observer) as session:
+            _load(run, session, job, calls, observer)
+            records = _first(job, count)
+            written = verb_of(job, session)
+            found = session.loop.run_until_complete(together(*(written(record) for record in records)))
+        return list(zip(records, found, strict=True))
+
+    return off_loop(look)
 
 
 def plan_writing(inputs: Inputs, out: str | Path, spec: Spec, calls: Calls | None = None) -> Estimate:
@@ -164,6 +177,13 @@ def _write(
     earlier: tuple[Path, Any] | None = None,
 ) -> WritingReport:
     calls, observer, out = calls or Calls(), observer or Silent(), output_path(out)
+    return off_loop(lambda: _written(job, out, calls, (observer, fresh), earlier))
+
+
+def _written(
+    job: Job, out: Path, calls: Calls, manner: tuple[Observer, bool], earlier: tuple[Path, Any] | None
+) -> WritingReport:
+    observer, fresh = manner
     look_over(job.corpus, observer)
     manifest = manifest_of(job, read_manifest(earlier[0]).key if earlier else None)
     needed = [earlier[0]] if earlier else []

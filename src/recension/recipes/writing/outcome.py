@@ -24,7 +24,7 @@ STORIES = {
     "compose": "Purely synthetic: new texts that samples of other text only inspired",
 }
 HIDDEN = ("text_key", "id_key", "shape", "text_unit", "max_row", "shard_bytes", "format", "styles", "dtype")
-EXAMPLES = 12
+EXAMPLES = 8
 
 
 def report_of(run: Run, job: Job, session: Session, budget: Budget) -> WritingReport:

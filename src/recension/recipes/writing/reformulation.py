@@ -16,7 +16,7 @@ from recension.recipes.writing.sources import Part, parts_of, unfit
 from recension.recipes.writing.spec import ReformulateSpec
 
 ROUNDS = 3  # of asking for pairs, until there are enough different ones
-SHOWN = 700  # characters of an example
+SHOWN = 500  # characters of an example
 
 
 class Draft(NamedTuple):
@@ -90,7 +90,8 @@ class Reformulate:
                     continue
                 break
             fresh, alike = fresh_pairs(read_pairs(found, missing), held)
-            units.tally.count("stages", "pairs", "alike", by=len(alike))
+            if alike:
+                units.tally.count("stages", "pairs", "alike", by=len(alike))
             held += fresh[:missing]
             if len(held) == wanted:
                 return held, None

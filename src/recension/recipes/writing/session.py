@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from recension.document import JSON
 from recension.errors import BudgetError
@@ -19,6 +20,8 @@ from recension.recipes.writing.spec import Calls, WriterSettings
 from recension.run.answers import Answers, Budget
 from recension.run.manifest import Run
 from recension.run.progress import Observer, Progress
+
+Result = TypeVar("Result")
 
 JOURNAL = "journal"
 LAST_CALL = 10.0  # seconds that answers under way get after an interrupt
@@ -80,6 +83,16 @@ class Watching:
 
     def note(self, line: str) -> None:
         self._observer.note(line)
+
+
+def off_loop(work: Callable[[], Result]) -> Result:
+    """Do it here; or in a thread, where this one has an event loop running already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    with ThreadPoolExecutor(1) as aside:
+        return aside.submit(work).result()
 
 
 def budget_of(calls: Calls) -> Budget:
