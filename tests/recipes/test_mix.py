@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import recension
-from recension import EditSpec, MixEffort, MixSource, MixSpec
+from recension import EditSpec, LearningSettings, MixEffort, MixSource, MixSpec, PretrainSpec, TrainEffort
 from recension.cli.main import main
 from recension.errors import InputError, ModelError, UnreachableError, UsageError
 from recension.models.token_counts import token_counter
@@ -338,3 +338,30 @@ def test_the_settings_of_a_recipe(tmp_path):
     assert found["sources"][0].path == ("data/",), "as it was given where nothing lies beside the recipe"
     (tmp_path / "data").mkdir()
     assert read_recipe(Path(file))["sources"][0].path == (str(tmp_path / "data"),)
+
+
+def test_a_recipe_is_trained_on_without_being_written(recipe, tmp_path):
+    """The same documents as `mix` draws when it counts with the tokenizer of the model; what is held out is measured on."""
+    human, web = recipe.sources
+    file = tmp_path / "mix.yaml"
+    file.write_text(
+        f"tokens: 4000\nholdout: 0.2\nsources:\n  human: {{path: {human.path[0]}, weight: 0.75}}\n"
+        f"  web: {{path: {web.path[0]}, weight: 0.25}}\n"
+    )
+    shape = "tiny,layers=1,hidden=32,heads=2,ffn=64,context=32,vocabulary=320,batch=8"
+    learning = LearningSettings(threads=1, valid_tokens=300)
+    spec = PretrainSpec(preset=shape, learning=learning)
+    out = tmp_path / "model"
+    assert recension.train_pretrain(file, out, spec, TrainEffort(workers=1, stop_after=5)) is None
+    report = recension.train_pretrain(file, out, spec, TrainEffort(workers=1))
+    assert recension.verify(out).sound
+    assert report.steps == -(-4000 // (32 * 8))
+    assert report.valid, "on the held-out text"
+    chosen = replace(recension.MixSpec(**read_recipe(file)), tokenizer=str(out))
+    mixed = recension.mix(chosen, tmp_path / "mixed", ALONE)
+    assert [source.documents for source in report.sources] == [source.unique for source in mixed.sources]
+    assert [source.share for source in report.sources] == [0.75, 0.25]
+    assert report.dropped["held-out"] == mixed.holdout_documents
+    assert report.sources[0].rows_read == 3 * report.sources[1].rows_read
+    with pytest.raises(UsageError, match="names its sources itself"):
+        recension.train_pretrain([file, human.path[0]], tmp_path / "two", spec)

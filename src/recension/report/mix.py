@@ -80,8 +80,9 @@ class MixReport:
 
     @property
     def depth(self) -> float:
-        """The mean number of model steps behind a token."""
-        return sum(int(age) * tokens for age, tokens in self.generations.items()) / max(self.tokens, 1)
+        """The mean number of model steps behind a token, of those of which it is known."""
+        known = {int(age): tokens for age, tokens in self.generations.items() if age.isdigit()}
+        return sum(age * tokens for age, tokens in known.items()) / max(sum(known.values()), 1)
 
 
 def mix_report_from_json(raw: Mapping[str, Any]) -> MixReport:
@@ -106,7 +107,8 @@ def sentence(report: MixReport) -> str:
 
 def origins(report: MixReport) -> str:
     found = [f"{kind} {percent(tokens, report.tokens)}" for kind, tokens in report.kinds.items()]
-    return f"{', '.join(found)}; generation depth {report.depth:.2f} on average"
+    known = f"; generation depth {report.depth:.2f} on average" if set(report.generations) != {"unknown"} else ""
+    return ", ".join(found) + known
 
 
 def mix_summary_lines(report: MixReport) -> list[str]:
@@ -130,7 +132,7 @@ def mix_page(report: MixReport) -> str:
         ("Human", percent(report.kinds.get("human", 0), report.tokens), "of the tokens"),
         ("Made by models", percent(_made(report.kinds), report.tokens), "edited, rewritten or generated"),
         ("Unknown", percent(report.kinds.get("unknown", 0), report.tokens), "which is not human"),
-        ("Depth", f"{report.depth:.2f}", "model steps behind a token"),
+        ("Depth", f"{report.depth:.2f}", "model steps behind a token, where known"),
     ]
     parts = ['<div class="wrap">\n', masthead(f"recension mix · run {report.run}", report.title, sentence(report))]
     parts.append(f'<main>\n<section aria-label="In numbers">{figures(items)}</section>\n')
@@ -190,8 +192,7 @@ def _plots(report: MixReport) -> str:
     found += stacked(origin, kinds, Labels("Tokens by origin", "share of the tokens (%)", ""))
     repeats = {s.name: s.repeats for s in report.sources}
     found += bar_chart(repeats, Labels("How often each source is read", "times", ""))
-    depth = {
-        f"{age} step{'' if age == '1' else 's'}": 100 * n / max(report.tokens, 1)
-        for age, n in report.generations.items()
-    }
+    whole = max(report.tokens, 1)
+    steps = {age: counted(int(age), "step") if age.isdigit() else age for age in report.generations}
+    depth = {steps[age]: 100 * n / whole for age, n in report.generations.items()}
     return found + bar_chart(depth, Labels("Tokens by model steps since a person", "share of the mixture (%)", ""))

@@ -19,7 +19,7 @@ def stacked(rows: Mapping[str, Sequence[float]], parts: Sequence[str], labels: L
     drawn, across, line = [], float(EDGE), 16
     for i, part in enumerate(parts):
         shown = _short(part)
-        size = 24 + LETTER * len(shown)
+        size = 32 + LETTER * len(shown)
         if across + size > WIDTH and across > EDGE:
             across, line = float(EDGE), line + 18
         drawn.append(

@@ -25,7 +25,7 @@ from recension.errors import TooManyDroppedError
 from recension.identity import sha256
 from recension.methods.mixture import Wanted, allocate
 from recension.recipes.mix import outcome
-from recension.recipes.mix.counting import Count, count
+from recension.recipes.mix.counting import Count, clear_rows, count
 from recension.recipes.mix.drawing import NAME as DRAW
 from recension.recipes.mix.drawing import draw
 from recension.recipes.mix.gathering import GatherTask, Shards
@@ -36,7 +36,6 @@ from recension.recipes.mix.recipe import read_recipe, spec_of
 from recension.recipes.mix.spec import MixEffort, MixSource, MixSpec
 from recension.recipes.pages import look_over
 from recension.report import MixReport
-from recension.run import folder
 from recension.run.execute import Bounds, execute, seal
 from recension.run.folder import output_path
 from recension.run.manifest import Run, open_run
@@ -64,7 +63,7 @@ def mix(
     with open_run(out, manifest_of(job), fresh) as run:
         sealed = read_seal(run.out)
         if sealed is not None and sealed.key == run.key and (run.out / outcome.REPORT).is_file():
-            _clear(run.out)  # a kill may have come between the seal and this
+            clear_rows(run.out)  # a kill may have come between the seal and this
             return outcome.read(run.out / outcome.REPORT)
         engine = LocalEngine(max(1, min(effort.workers or available_cores(), -(-job.data.size // job.piece_bytes))))
         drawn, decided = _drawn(run, job, engine, (effort, observer))
@@ -78,7 +77,7 @@ def mix(
         execute(run, task, Shards(decided.shards), workers, Bounds(1, expected=decided.shards), observer)
         report = outcome.report(run.out, run.manifest)
         seal(run, job.data.digests, outcome.pages(run, report, job.schema))
-        _clear(run.out)
+        clear_rows(run.out)
     return report
 
 
@@ -114,13 +113,6 @@ def _check_unusable(counted: Count, most: float | None) -> None:
             f"{lost:,} of {rows:,} rows ({lost / rows:.2%}) cannot be read ({', '.join(reasons)}), more than "
             f"--max-dropped {most:g}: raise it to go on"
         )
-
-
-def _clear(out: Path) -> None:
-    """Counted and drawn rows have served: what remains of the passes is what was decided on."""
-    with folder.writing(out):
-        for path in (out / "passes").glob("*/*.rows"):
-            path.unlink()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recension.corpus import BadRow, Layout, Piece, Record, check_unchanged, read_piece
+from recension.document import Document
 from recension.errors import InputChangedError
 from recension.identity import content_hash, sha256
 from recension.models.token_counts import TokenCounter
@@ -85,7 +86,7 @@ class CountTask:
             for (i, row), tokens in zip(good, counts.tolist(), strict=True):
                 document = own_document(row, source)
                 key = document_key(self.seed, document.id, content_hash(document.text))
-                lineage = document_key(self.seed, lineage_of(row, document, source), "lineage")
+                lineage = lineage_key(self.seed, row, document, source)
                 chunk[i] = (key, lineage, tokens, min(len(document.text.encode()), 0xFFFFFFFF))
             chunks.append(chunk)
         check_unchanged(piece.files)
@@ -104,6 +105,11 @@ class CountTask:
             sha256=sha256(raw),
         )
         return msgspec.json.encode(counted) + b"\n"
+
+
+def lineage_key(seed: int, row: Record, document: Document, source: Source) -> int:
+    """The hash by which a lineage is held out."""
+    return document_key(seed, lineage_of(row, document, source), "lineage")
 
 
 def _joined(left: bytes, right: bytes) -> bytes:
@@ -185,3 +191,10 @@ def told(job: MixJob, observer: Observer, stage: str) -> Callable[[int], None]:
         observer.update(Progress(stage, shards=done, fraction=min(1.0, done / expected)))
 
     return hear
+
+
+def clear_rows(out: Path) -> None:
+    """Counted and drawn rows have served: what remains of the passes is what was decided on."""
+    with folder.writing(out):
+        for path in (out / "passes").glob("*/*.rows"):
+            path.unlink()

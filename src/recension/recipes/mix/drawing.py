@@ -36,7 +36,7 @@ from recension.randomness import scattered
 from recension.recipes.edit.task import rounds
 from recension.recipes.mix.counting import Rows, forget, pieces_of, read_rows, told
 from recension.recipes.mix.job import OWN, MixJob, Source, own_document
-from recension.recipes.mix.planning import Plan
+from recension.recipes.mix.planning import Plan, written_sources
 from recension.run import folder
 from recension.run.manifest import Run
 from recension.run.passes import Pass, run_pass
@@ -51,6 +51,7 @@ FACTS = pa.schema({
     "_order": pa.uint64(), "_number": pa.int64(), "_source": pa.int32(), "_tokens": pa.int64(),
     "_kind": pa.int8(), "_generation": pa.int32(), "_cut": pa.bool_(),
 })  # fmt: skip
+UNKNOWN_AGE = -1
 NOT_DRAWN, HELD_OUT = "not-drawn", "held-out"
 
 
@@ -157,7 +158,7 @@ class DrawTask:
                         if out[i]
                         else (NOT_DRAWN, "more than the recipe asks for")
                     )
-                    dropped.append((number, _by_reference(row, document, why)))
+                    dropped.append((number, by_reference(row, document, why)))
                     units = 1
             by_units[str(units)] = by_units.get(str(units), 0) + 1
         self._take(data, kept, source)
@@ -174,9 +175,7 @@ class DrawTask:
             return
         out: list[OutRow] = []
         for row in rows:
-            origin = row.document.origin
-            kind = KINDS.index(origin.kind if origin else "unknown")
-            age = origin.generation if origin else 0
+            kind, age = _origin_of(row.document)
             facts = (row.number, source.number, row.tokens, kind, age)
             if row.readings:
                 at = into.height + len(out)
@@ -255,7 +254,22 @@ def replace_readings(tied: _Tied, readings: int) -> _Tied:
     return tied._replace(readings=readings, keep=0)
 
 
-def _by_reference(row: Record, document: Document, why: tuple[str, str]) -> BadRow:
+def _origin_of(document: Document) -> tuple[int, int]:
+    """The kind, by its number, and the model steps behind a text.
+
+    What a model made has one at least, also where it was merely declared to be so; of unknown text nobody knows.
+    """
+    origin = document.origin
+    kind = origin.kind if origin else "unknown"
+    age = origin.generation if origin else 0
+    if kind == "unknown":
+        age = age or UNKNOWN_AGE
+    elif kind != "human":
+        age = max(age, 1)
+    return KINDS.index(kind), age
+
+
+def by_reference(row: Record, document: Document, why: tuple[str, str]) -> BadRow:
     """A sound row that is left out: where it stands, and no copy of it."""
     return BadRow(document.id, why[0], why[1], row.place, b"", "")
 
@@ -313,10 +327,8 @@ def _merged(left: bytes, right: bytes) -> bytes:
 
 def draw(run: Run, job: MixJob, plan: Plan, engine: Engine, observer: Observer) -> bytes:
     """Draw what is not drawn yet; the artefact says how many rows were read, and how many units they are."""
-    chosen = job.spec.holdout_sources
-    written = frozenset(i for i, source in enumerate(job.spec.sources) if not chosen or source.name in chosen)
     task = DrawTask(
-        run.out, job.sources, job.layout, job.counter, plan, written, job.spec.seed,
+        run.out, job.sources, job.layout, job.counter, plan, written_sources(job), job.spec.seed,
     )  # fmt: skip
     work = Pass(NAME, [plan.decided("")], task, _merged)
     artefact = run_pass(run, work, engine, pieces_of(job), told(job, observer, NAME))

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from recension.corpus import DROPPED_SCHEMA
 from recension.document import KINDS
-from recension.recipes.mix.drawing import DATA, DROPPED, HOLDOUT, STREAMS, drawn_path, read_stream
+from recension.recipes.mix.drawing import DATA, DROPPED, HOLDOUT, STREAMS, UNKNOWN_AGE, drawn_path, read_stream
 from recension.run.progress import Pulse
 from recension.run.receipts import Receipt
 from recension.run.shards import ShardPlan, ShardWriter
@@ -115,6 +115,8 @@ def _sums(table: pa.Table, names: Sequence[str]) -> dict[str, Any]:
             "first": int((mine & first).sum()),
             "cut": [str(table.column("id")[int(i)]) for i in np.flatnonzero(mine & cut)],
             "kinds": {KINDS[kind]: count for kind, count in by("_kind").items()},
-            "generations": {str(age): count for age, count in by("_generation").items()},
+            "generations": {
+                "unknown" if age == UNKNOWN_AGE else str(age): count for age, count in by("_generation").items()
+            },
         }
     return found

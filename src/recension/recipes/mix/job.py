@@ -86,7 +86,7 @@ def _wanted(spec: MixSpec, source: MixSource) -> Wanted:
     )
 
 
-def job_of(spec: MixSpec, out: Path | None) -> MixJob:
+def job_of(spec: MixSpec, out: Path | None, counter: TokenCounter | None = None) -> MixJob:
     """Open the corpora; everything that can be said against a recipe without reading them is said here."""
     if not spec.sources:
         raise UsageError("the recipe names no sources: write sources: {NAME: {path: ..., weight: ...}}")
@@ -95,7 +95,7 @@ def job_of(spec: MixSpec, out: Path | None) -> MixJob:
         corpus = open_corpus(list(source.path), _reading(spec, source), exclude=out)
         corpora.append(named(corpus, source.name))
     data = Joined(tuple(corpora))
-    return MixJob(spec, data, layout_for(corpora), token_counter(spec.tokenizer), piece_size(data.size))
+    return MixJob(spec, data, layout_for(corpora), counter or token_counter(spec.tokenizer), piece_size(data.size))
 
 
 def _reading(spec: MixSpec, source: MixSource) -> Reading:
@@ -170,7 +170,8 @@ def _content_of(name: str) -> str:
     return match[1] if match else name
 
 
-def manifest_of(job: MixJob) -> Manifest:
+def described(job: MixJob) -> dict[str, JSON]:
+    """What a recipe asks, for the key of a run: all but the tokenizer and the files."""
     sources: list[JSON] = []
     for source, wanted in zip(job.spec.sources, job.wanted(), strict=True):
         reading = _reading(job.spec, source)
@@ -186,9 +187,13 @@ def manifest_of(job: MixJob) -> Manifest:
         "holdout_sources": encodable(sorted(spec.holdout_sources)), "format": spec.format, "shard_bytes": spec.shard_bytes,
         "text_unit": spec.rows.text_unit, "max_row": spec.rows.max_row, "piece_bytes": job.piece_bytes,
     }  # fmt: skip
+    return {"spec": settings, "sources": sources}
+
+
+def manifest_of(job: MixJob) -> Manifest:
+    spec = job.spec
     identity: dict[str, JSON] = {
-        "spec": settings,
-        "sources": sources,
+        **described(job),
         "tokenizer": job.counter.spec,
         "inputs": [identity_of(file) for file in job.data.files],
         "layout": job.layout.to_json(),

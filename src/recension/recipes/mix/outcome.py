@@ -49,7 +49,7 @@ def report(out: Path, manifest: Manifest) -> MixReport:
         unique=sum(found["first"] for found in sums[DATA].values()),
         sources=sources,
         kinds={kind: kinds[kind] for kind in KINDS if kinds.get(kind)},
-        generations=dict(sorted(ages.items(), key=lambda item: int(item[0]))),
+        generations=dict(sorted(ages.items(), key=lambda item: (not item[0].isdigit(), item[0].zfill(12)))),
         holdout_documents=sum(found["documents"] for found in sums[HOLDOUT].values()),
         holdout_tokens=sum(found["tokens"] for found in sums[HOLDOUT].values()),
         holdout_kinds={kind: held[kind] for kind in KINDS if held.get(kind)},

@@ -196,7 +196,7 @@ def _held_out(job: MixJob, count: Count) -> int:
     if wanted < 1:
         return share_end(wanted)
     counts = np.zeros(BUCKETS, np.int64)
-    mine = _written(job)
+    mine = written_sources(job)
     for block in count.blocks():
         if block.source in mine:
             counts += histogram(block.lineages, block.tokens)
@@ -206,10 +206,10 @@ def _held_out(job: MixJob, count: Count) -> int:
     return min((landing(counts, int(wanted)).bucket + 1) << 48, (1 << 64) - 1)
 
 
-def _written(job: MixJob) -> set[int]:
+def written_sources(job: MixJob) -> frozenset[int]:
     """The sources whose held-out documents are written."""
     chosen = job.spec.holdout_sources
-    return {i for i, source in enumerate(job.spec.sources) if not chosen or source.name in chosen}
+    return frozenset(i for i, source in enumerate(job.spec.sources) if not chosen or source.name in chosen)
 
 
 def _look(blocks: Iterator[Block], size: int) -> _Looked:
