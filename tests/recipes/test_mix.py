@@ -365,3 +365,29 @@ def test_a_recipe_is_trained_on_without_being_written(recipe, tmp_path):
     assert report.sources[0].rows_read == 3 * report.sources[1].rows_read
     with pytest.raises(UsageError, match="names its sources itself"):
         recension.train_pretrain([file, human.path[0]], tmp_path / "two", spec)
+
+
+def test_a_large_source_is_not_counted_to_its_end(tmp_path):
+    """And the mixture is the one that counting everything would make."""
+    rows = [{"id": f"d{i}", "text": f"{i} " * (150 + i % 100)} for i in range(2_500)]
+    big = write_jsonl(tmp_path / "big.jsonl", rows)
+    small = write_jsonl(tmp_path / "small.jsonl", make_rows(30))
+    sources = (MixSource("big", (str(big),), weight=3), MixSource("small", (str(small),), weight=1, max_repeat=9))
+    spec = MixSpec(sources, tokens=4_000, tokenizer="words", holdout=0.01)
+    report = recension.mix(spec, tmp_path / "part", ALONE)
+    assert recension.verify(tmp_path / "part").sound
+    large = report.sources[0]
+    assert large.estimated and large.tokens == 3_000
+    assert large.held == pytest.approx(words(rows) * 0.99, rel=0.02)
+    counted = (tmp_path / "part/passes/count/result").read_bytes()
+    assert sum(json.loads(line)["tokens"] for line in counted.splitlines()) < words(rows) / 3
+    # With a source that is read a number of times the whole has to be counted first.
+    whole = (sources[0], replace(sources[1], weight=None, repeat=2), MixSource("none", (str(small),), repeat=0))
+    fixed = replace(spec, sources=whole, tokens=3_000 + 2 * report.sources[1].held)
+    full = recension.mix(fixed, tmp_path / "full", ALONE)
+    assert not full.sources[0].estimated
+
+    def drawn(out):
+        return sorted((row["id"], row["text"]) for row in read(out) if row["mix_source"] == "big")
+
+    assert drawn(tmp_path / "part") == drawn(tmp_path / "full")

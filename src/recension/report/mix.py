@@ -28,7 +28,8 @@ class MixedSource:
     """One source of a mixture.
 
     `planned` tokens were asked, `tokens` are written; `pool` is what it may be drawn from (what is not held out, up to its
-    cap) and `repeats` how often that was read. `cut` names documents that were cut to meet the plan.
+    cap) and `repeats` how often that was read. `cut` names documents that were cut to meet the plan. Where `estimated`, `held`,
+    `pool` and `repeats` are about so: not all of a source was counted that is much larger than what is drawn of it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class MixedSource:
     kinds: Mapping[str, int] = field(default_factory=dict)
     holdout_documents: int = 0
     holdout_tokens: int = 0
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,10 @@ def sentence(report: MixReport) -> str:
     return f"{said}{exact}{held}."
 
 
+def _about(source: MixedSource) -> str:
+    return "about " if source.estimated else ""
+
+
 def origins(report: MixReport) -> str:
     found = [f"{kind} {percent(tokens, report.tokens)}" for kind, tokens in report.kinds.items()]
     known = f"; generation depth {report.depth:.2f} on average" if set(report.generations) != {"unknown"} else ""
@@ -116,7 +122,8 @@ def mix_summary_lines(report: MixReport) -> list[str]:
     wide = max(len(source.name) for source in report.sources)
     lines = [sentence(report)]
     for s in report.sources:
-        line = f"  {s.name:<{wide}}  {number(s.tokens):>13} tokens  {percent(s.share, 1.0):>6}  read {s.repeats:.3g}x"
+        line = f"  {s.name:<{wide}}  {number(s.tokens):>13} tokens  {percent(s.share, 1.0):>6}"
+        line += f"  read {_about(s)}{s.repeats:.3g}x"
         lines.append(line + ("" if s.tokens == s.planned else f"  (planned {number(s.planned)})"))
     lines.append(f"  origin: {origins(report)}")
     return [printable(line) for line in [*lines, *(f"  {note}" for note in report.notes)]]
@@ -161,7 +168,8 @@ def _sources(sources: Sequence[MixedSource]) -> str:
     rows = [
         (
             s.name, number(s.planned), number(s.tokens), f"{s.tokens - s.planned:+,}" if s.tokens != s.planned else "0",
-            percent(s.share, 1.0), number(s.pool), f"{s.repeats:.3g} times", number(s.documents), number(s.unique),
+            percent(s.share, 1.0), _about(s) + number(s.pool), f"{_about(s)}{s.repeats:.3g} times",
+            number(s.documents), number(s.unique),
         )
         for s in sources
     ]  # fmt: skip

@@ -5,6 +5,7 @@ recipe.py     a recipe file to settings, every error with its line
 presets.py    the mixtures of the papers
 job.py        corpora opened, one layout for all of them
 counting.py   the first reading: tokens, key and lineage of every row, on disk
+glancing.py   what the beginning of a source says: --dry-run, and how much has to be counted
 planning.py   how often each document is read, and which one is cut
 drawing.py    the second reading: rows sorted by shard
 gathering.py  shards put together
@@ -13,25 +14,21 @@ outcome.py    receipts to report, pages and card
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from recension.corpus import Record, expected_size, read_piece
 from recension.engines.local import LocalEngine, available_cores
 from recension.errors import TooManyDroppedError
 from recension.identity import sha256
-from recension.methods.mixture import Wanted, allocate
 from recension.recipes.mix import outcome
-from recension.recipes.mix.counting import Count, clear_rows, count
+from recension.recipes.mix.counting import Count, clear_rows
 from recension.recipes.mix.drawing import NAME as DRAW
 from recension.recipes.mix.drawing import draw
 from recension.recipes.mix.gathering import GatherTask, Shards
+from recension.recipes.mix.glancing import MixPlan, PlannedSource, plan_mix
 from recension.recipes.mix.job import MixJob, job_of, manifest_of
-from recension.recipes.mix.planning import Plan, plan, plan_from
-from recension.recipes.mix.presets import check_parts, fit
+from recension.recipes.mix.planning import Plan, plan_from, settle
 from recension.recipes.mix.recipe import read_recipe, spec_of
 from recension.recipes.mix.spec import MixEffort, MixSource, MixSpec
 from recension.recipes.pages import look_over
@@ -43,9 +40,7 @@ from recension.run.progress import Observer, Silent
 from recension.run.receipts import read_seal
 from recension.run.shards import ShardPlan
 
-__all__ = ["MixEffort", "MixPlan", "MixSource", "MixSpec", "mix", "plan_mix", "read_recipe"]
-
-GLANCE_BYTES = 1 << 20
+__all__ = ["MixEffort", "MixPlan", "MixSource", "MixSpec", "PlannedSource", "mix", "plan_mix", "read_recipe"]
 
 
 def mix(
@@ -87,11 +82,8 @@ def _drawn(run: Run, job: MixJob, engine: LocalEngine, how: tuple[MixEffort, Obs
     if "plan" in run.manifest.decided and _all_gathered(run):
         decided = plan_from(run.manifest.decided["plan"])
         return 0, decided
-    counted = count(run, job, engine, observer)
+    counted, decided = settle(run, job, engine, observer)
     _check_unusable(counted, effort.max_dropped)
-    if "plan" not in run.manifest.decided:
-        run.decide("plan", plan(job, counted).decided(counted.sha256))
-    decided = plan_from(run.manifest.decided["plan"])
     artefact = draw(run, job, decided, engine, observer)
     job.data.check_unchanged()
     if "draw" not in run.manifest.decided:
@@ -113,58 +105,3 @@ def _check_unusable(counted: Count, most: float | None) -> None:
             f"{lost:,} of {rows:,} rows ({lost / rows:.2%}) cannot be read ({', '.join(reasons)}), more than "
             f"--max-dropped {most:g}: raise it to go on"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedSource:
-    name: str
-    files: int
-    bytes: int
-    tokens: int
-    planned: int
-    repeats: float
-
-
-@dataclass(frozen=True, slots=True)
-class MixPlan:
-    """What `mix` would do: the answer of `--dry-run`. Tokens are estimated from the beginning of each source."""
-
-    sources: tuple[PlannedSource, ...]
-    tokens: int
-    tokenizer: str
-    notes: tuple[str, ...]
-
-
-def plan_mix(recipe: MixSpec | str | Path) -> MixPlan:
-    """Look at the beginnings of the sources, and write nothing."""
-    job = job_of(spec_of(recipe), None)
-    spec = job.spec
-    kept = 1 - spec.holdout if spec.holdout is not None and spec.holdout < 1 else 1.0
-    held = [round(_tokens(job, number) * kept) for number in range(len(spec.sources))]
-    notes: list[str] = []
-    asked: list[Wanted] = job.wanted()
-    caps, total = [source.cap for source in spec.sources], spec.tokens
-    if spec.preset is not None:
-        parts = list(zip(asked, (source.part for source in spec.sources), strict=True))
-        fitted = fit(spec.preset, parts, held, total)
-        notes = check_parts(spec.preset, spec.roles, {}) + fitted.notes
-        asked, caps, total = fitted.wanted, fitted.caps, fitted.total
-    pools = [have if cap is None else min(cap, have) for cap, have in zip(caps, held, strict=True)]
-    planned = allocate(asked, pools, total)
-    sources = tuple(
-        PlannedSource(source.name, len(corpus.files), corpus.size, have, tokens, tokens / max(pool, 1))
-        for source, corpus, have, tokens, pool in zip(spec.sources, job.data.corpora, held, planned, pools, strict=True)
-    )
-    return MixPlan(sources, sum(planned), spec.tokenizer, tuple(notes))
-
-
-def _tokens(job: MixJob, number: int) -> int:
-    """The tokens of a source: counted where its first piece is all of it, else by its tokens for each byte."""
-    corpus = job.data.corpora[number]
-    tokens = read = 0
-    pieces = list(islice(corpus.pieces(GLANCE_BYTES), 2))
-    for piece in pieces[:1]:
-        rows = [row for row in read_piece(piece, corpus.reading, corpus.layout) if isinstance(row, Record)]
-        tokens = int(job.counter.count([row.document.text for row in rows]).sum())
-        read = piece.size
-    return tokens if len(pieces) < 2 else round(tokens * expected_size(corpus) / max(read, 1))

@@ -15,6 +15,7 @@ from recension.corpus import BadRow, Layout, Piece, Record, check_unchanged, rea
 from recension.document import Document
 from recension.errors import InputChangedError
 from recension.identity import content_hash, sha256
+from recension.methods.mixture import share_end
 from recension.models.token_counts import TokenCounter
 from recension.ports import Engine
 from recension.randomness import document_key
@@ -29,6 +30,8 @@ from recension.run.progress import Observer, Progress
 # What is known of a row. Rows that cannot be used are there too, so that the second reading finds its place.
 ROW = np.dtype([("key", "<u8"), ("lineage", "<u8"), ("tokens", "<u4"), ("bytes", "<u4")])
 UNUSABLE = np.uint32(0xFFFFFFFF)
+UNCOUNTED = np.uint32(0xFFFFFFFE)  # a document with a key so large that no plan will come to it
+Bounds = tuple[int | None, ...]  # of each source, the keys up to which documents are counted; None: all
 NAME = "count"
 Rows = NDArray[Any]
 
@@ -42,18 +45,18 @@ class Counted(msgspec.Struct, frozen=True):
     documents: int
     tokens: int
     bytes: int
+    counted_bytes: int  # of those that were counted
     unusable: dict[str, int]
     sha256: str
 
 
 class Block(NamedTuple):
-    """The rows of a piece that can be used: keys, lineages, tokens, and the number of each in the whole input."""
+    """The documents of a piece that were counted: keys, lineages, tokens, and the number of each in the whole input."""
 
     source: int
     keys: NDArray[np.uint64]
     lineages: NDArray[np.uint64]
     tokens: NDArray[np.int64]
-    bytes: NDArray[np.int64]
     numbers: NDArray[np.int64]
 
 
@@ -70,10 +73,13 @@ class CountTask:
     layout: Layout
     counter: TokenCounter
     seed: int
+    bound: Bounds
+    held_out: int
 
     def __call__(self, piece: Piece) -> bytes:
         check_unchanged(piece.files)
         source = self.sources[piece.files[0].label]
+        most = self.bound[source.number]
         unusable: dict[str, int] = {}
         chunks: list[Rows] = [np.zeros(0, ROW)]
         for batch in rounds(read_piece(piece, source.reading, self.layout)):
@@ -82,29 +88,34 @@ class CountTask:
             good = [(i, row) for i, row in enumerate(batch) if isinstance(row, Record)]
             for bad in (row for row in batch if isinstance(row, BadRow)):
                 unusable[bad.reason] = unusable.get(bad.reason, 0) + 1
-            counts = self.counter.count([row.document.text for _, row in good])
-            for (i, row), tokens in zip(good, counts.tolist(), strict=True):
+            counted: list[tuple[int, str]] = []
+            for i, row in good:
                 document = own_document(row, source)
                 key = document_key(self.seed, document.id, content_hash(document.text))
                 lineage = lineage_key(self.seed, row, document, source)
-                chunk[i] = (key, lineage, tokens, min(len(document.text.encode()), 0xFFFFFFFF))
+                chunk[i] = (key, lineage, UNCOUNTED, min(len(document.text.encode()), 0xFFFFFFFF))
+                if most is None or key < most or lineage < self.held_out:
+                    counted.append((i, document.text))
+            chunk["tokens"][[i for i, _ in counted]] = self.counter.count([text for _, text in counted])
             chunks.append(chunk)
         check_unchanged(piece.files)
         rows = np.concatenate(chunks)
         raw = rows.tobytes()
         write_atomic(rows_path(self.out, piece.index), raw)
         usable = rows[rows["tokens"] != UNUSABLE]
-        counted = Counted(
+        known = usable[usable["tokens"] != UNCOUNTED]
+        found = Counted(
             piece=piece.index,
             source=source.number,
             rows=len(rows),
             documents=len(usable),
-            tokens=int(usable["tokens"].sum(dtype=np.int64)),
+            tokens=int(known["tokens"].sum(dtype=np.int64)),
             bytes=int(usable["bytes"].sum(dtype=np.int64)),
+            counted_bytes=int(known["bytes"].sum(dtype=np.int64)),
             unusable=unusable,
             sha256=sha256(raw),
         )
-        return msgspec.json.encode(counted) + b"\n"
+        return msgspec.json.encode(found) + b"\n"
 
 
 def lineage_key(seed: int, row: Record, document: Document, source: Source) -> int:
@@ -133,11 +144,10 @@ class Count:
     def blocks(self) -> Iterator[Block]:
         for piece in self.pieces:
             rows = self.rows(piece.piece)
-            usable = np.flatnonzero(rows["tokens"] != UNUSABLE)
+            usable = np.flatnonzero(rows["tokens"] < UNCOUNTED)
             chosen = rows[usable]
             numbers = (np.int64(piece.piece) << np.int64(32)) + usable
-            yield Block(piece.source, chosen["key"], chosen["lineage"], chosen["tokens"].astype(np.int64),
-                        chosen["bytes"].astype(np.int64), numbers)  # fmt: skip
+            yield Block(piece.source, chosen["key"], chosen["lineage"], chosen["tokens"].astype(np.int64), numbers)
 
 
 def read_rows(out: Path, piece: int) -> Rows | None:
@@ -147,10 +157,12 @@ def read_rows(out: Path, piece: int) -> Rows | None:
         return None
 
 
-def count(run: Run, job: MixJob, engine: Engine, observer: Observer) -> Count:
-    """Count every row, or read back what was counted. Rows that were lost are counted again."""
-    task = CountTask(run.out, job.sources, job.layout, job.counter, job.spec.seed)
-    work = Pass(NAME, 1, task, _joined)
+def count(run: Run, job: MixJob, bounds: Bounds, engine: Engine, observer: Observer) -> Count:
+    """Count the documents, or read back what was counted. Rows that were lost are counted again."""
+    share = job.spec.holdout
+    held_out = share_end(share) if share is not None and share < 1 else 0
+    task = CountTask(run.out, job.sources, job.layout, job.counter, job.spec.seed, bounds, held_out)
+    work = Pass(NAME, [None if bound is None else str(bound) for bound in bounds], task, _joined)
     artefact = run_pass(run, work, engine, pieces_of(job), told(job, observer, NAME))
     found = counted(run.out, artefact)
     if any(not rows_path(run.out, piece.piece).is_file() for piece in found.pieces):

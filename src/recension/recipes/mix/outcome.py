@@ -76,6 +76,7 @@ def _source(draw: Any, sums: Mapping[str, Mapping[str, Any]], whole: int) -> Mix
         kinds=found["kinds"],
         holdout_documents=held["documents"],
         holdout_tokens=held["tokens"],
+        estimated=draw.estimated,
     )
 
 

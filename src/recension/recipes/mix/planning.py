@@ -27,9 +27,13 @@ from recension.methods.mixture import (
     stop,
     up_to,
 )
-from recension.recipes.mix.counting import NAME, Block, Count
+from recension.ports import Engine
+from recension.recipes.mix.counting import NAME, Block, Bounds, Count, count
+from recension.recipes.mix.glancing import bounds_of, needs
 from recension.recipes.mix.job import MixJob
 from recension.recipes.mix.presets import check_parts, fit
+from recension.run.manifest import Run
+from recension.run.progress import Observer
 
 SMALLEST, LARGEST, SHARDS = 1 << 20, 64 << 20, 16
 
@@ -42,8 +46,7 @@ class Draw(msgspec.Struct, frozen=True):
     """
 
     name: str
-    held: int  # tokens that are not held out
-    documents: int
+    held: int  # tokens that are not held out; about so many where `estimated`
     pool_tokens: int
     planned: int
     times: int
@@ -52,6 +55,7 @@ class Draw(msgspec.Struct, frozen=True):
     rest: tuple[int, int] | None = None
     cut: tuple[int, int] | None = None
     keep: int = 0
+    estimated: bool = False
 
     def readings(self, keys: Keys, numbers: Ints) -> NDArray[np.int64]:
         """How often each document is read whole."""
@@ -72,6 +76,7 @@ class Plan(msgspec.Struct, frozen=True):
     draws: tuple[Draw, ...]
     held_out: int
     shards: int
+    bounds: Bounds
     notes: tuple[str, ...] = ()
 
     def decided(self, counted: str) -> dict[str, JSON]:
@@ -80,6 +85,7 @@ class Plan(msgspec.Struct, frozen=True):
         for draw in plan["draws"]:
             for name in ("pool", "rest", "cut"):
                 draw[name] = draw[name] and [f"{draw[name][0]:016x}", draw[name][1]]
+        plan["bounds"] = [None if bound is None else f"{bound:016x}" for bound in self.bounds]
         return {**plan, "held_out": f"{self.held_out:016x}", "pass": NAME, "sha256": counted}
 
 
@@ -89,23 +95,44 @@ def plan_from(decided: Any) -> Plan:
     for raw in decided["draws"]:
         ends = {n: raw[n] and (int(raw[n][0], 16), raw[n][1]) for n in ("pool", "rest", "cut")}
         draws.append(Draw(**{**raw, **ends}))
-    return Plan(tuple(draws), int(decided["held_out"], 16), decided["shards"], tuple(decided["notes"]))
+    bounds = tuple(None if bound is None else int(bound, 16) for bound in decided["bounds"])
+    return Plan(tuple(draws), int(decided["held_out"], 16), decided["shards"], bounds, tuple(decided["notes"]))
 
 
 @dataclass(frozen=True)
 class _Looked:
-    """Tokens and documents of each source that are not held out, and its tokens by key."""
+    """Tokens of each source that were counted and are not held out, these by key, and what there may be in all."""
 
     tokens: list[int]
-    documents: list[int]
     counts: list[Ints]
+    held: list[int]
 
 
 Kept = Callable[[], Iterator[Block]]
 
 
-def plan(job: MixJob, count: Count) -> Plan:
-    """Decide everything, in a few readings of the counted rows and in memory that does not grow with them."""
+def settle(run: Run, job: MixJob, engine: Engine, observer: Observer) -> tuple[Count, Plan]:
+    """Count and plan, or read back what was decided."""
+    if "plan" in run.manifest.decided:
+        decided = plan_from(run.manifest.decided["plan"])
+        return count(run, job, decided.bounds, engine, observer), decided
+    bounds = bounds_of(job)
+    counted = count(run, job, bounds, engine, observer)
+    found = plan(job, counted, bounds)
+    if found is None:  # the beginnings of the sources had promised more
+        everything = (None,) * len(job.spec.sources)
+        counted = count(run, job, everything, engine, observer)
+        found = plan(job, counted, everything)
+        assert found is not None
+    run.decide("plan", found.decided(counted.sha256))
+    return counted, found
+
+
+def plan(job: MixJob, count: Count, bounds: Bounds) -> Plan | None:
+    """Decide everything, in a few readings of the counted rows and in memory that does not grow with them.
+
+    None: more has to be counted.
+    """
     _check_read(job, count)
     bound = _held_out(job, count)
     size = len(job.spec.sources)
@@ -113,16 +140,19 @@ def plan(job: MixJob, count: Count) -> Plan:
     def kept() -> Iterator[Block]:
         return (_without(block, bound) for block in count.blocks())
 
-    looked = _look(kept(), size)
+    looked = _look(kept(), size, count)
+    for most, need, have in zip(bounds, needs(job), looked.tokens, strict=True):
+        if most is not None and (need is None or have <= need):
+            return None
     asked, caps, total, notes = job.wanted(), [source.cap for source in job.spec.sources], job.spec.tokens, []
     if job.spec.preset is not None:
         parts = list(zip(asked, (source.part for source in job.spec.sources), strict=True))
-        fitted = fit(job.spec.preset, parts, looked.tokens, total)
+        fitted = fit(job.spec.preset, parts, looked.held, total)
         notes = check_parts(job.spec.preset, job.spec.roles, {}) + fitted.notes
         asked, caps, total = fitted.wanted, fitted.caps, fitted.total
-    bounded = [cap is not None and cap < have for cap, have in zip(caps, looked.tokens, strict=True)]
+    bounded = [cap is not None and cap < have for cap, have in zip(caps, looked.held, strict=True)]
     pools = _stops(kept, looked, [cap if limit else None for cap, limit in zip(caps, bounded, strict=True)])
-    sizes = [found.tokens if found else have for found, have in zip(pools, looked.tokens, strict=True)]
+    sizes = [found.tokens if found else have for found, have in zip(pools, looked.held, strict=True)]
     planned = allocate(asked, sizes, total)
     rests = [tokens % pool if pool else 0 for tokens, pool in zip(planned, sizes, strict=True)]
     stops = _stops(kept, looked, [rest or None for rest in rests])
@@ -130,11 +160,12 @@ def plan(job: MixJob, count: Count) -> Plan:
     for i, source in enumerate(job.spec.sources):
         pool, rest = pools[i], stops[i]
         times = planned[i] // sizes[i] if sizes[i] else 0
-        drawn = Draw(source.name, looked.tokens[i], looked.documents[i], sizes[i], planned[i], times, bounded[i])
+        drawn = Draw(source.name, looked.held[i], sizes[i], planned[i], times, bounded[i])
+        drawn = _with(drawn, estimated=bounds[i] is not None)
         if pool is not None:
             drawn = _with(drawn, pool=_pair(pool.last))
         draws.append(drawn if rest is None else _ended(drawn, rest, rests[i], job.spec.whole, kept))
-    return Plan(tuple(draws), bound, _shards(job, count, draws), tuple(notes))
+    return Plan(tuple(draws), bound, _shards(job, count, draws), bounds, tuple(notes))
 
 
 def _ended(draw: Draw, rest: Stop, wanted: int, whole: bool, kept: Kept) -> Draw:
@@ -183,9 +214,7 @@ def _without(block: Block, bound: int) -> Block:
     if not bound:
         return block
     left = block.lineages >= np.uint64(bound)
-    return Block(
-        block.source, block.keys[left], block.lineages[left], block.tokens[left], block.bytes[left], block.numbers[left]
-    )
+    return Block(block.source, block.keys[left], block.lineages[left], block.tokens[left], block.numbers[left])
 
 
 def _held_out(job: MixJob, count: Count) -> int:
@@ -212,12 +241,17 @@ def written_sources(job: MixJob) -> frozenset[int]:
     return frozenset(i for i, source in enumerate(job.spec.sources) if not chosen or source.name in chosen)
 
 
-def _look(blocks: Iterator[Block], size: int) -> _Looked:
-    found = _Looked([0] * size, [0] * size, [np.zeros(BUCKETS, np.int64) for _ in range(size)])
+def _look(blocks: Iterator[Block], size: int, count: Count) -> _Looked:
+    found = _Looked([0] * size, [np.zeros(BUCKETS, np.int64) for _ in range(size)], [0] * size)
     for block in blocks:
         found.tokens[block.source] += int(block.tokens.sum())
-        found.documents[block.source] += len(block.keys)
         found.counts[block.source] += histogram(block.keys, block.tokens)
+    for number in range(size):
+        mine = [piece for piece in count.pieces if piece.source == number]
+        known = sum(piece.counted_bytes for piece in mine)
+        rest = sum(piece.bytes for piece in mine) - known  # of these none are held out
+        each = sum(piece.tokens for piece in mine) / max(known, 1)
+        found.held[number] = found.tokens[number] + round(rest * each)
     return found
 
 
@@ -261,7 +295,7 @@ def _shards(job: MixJob, count: Count, draws: Sequence[Draw]) -> int:
     for number, draw in enumerate(draws):
         mine = [piece for piece in count.pieces if piece.source == number]
         tokens = sum(piece.tokens for piece in mine)
-        size += draw.planned * sum(piece.bytes for piece in mine) / max(tokens, 1)
+        size += draw.planned * sum(piece.counted_bytes for piece in mine) / max(tokens, 1)
     if not size:
         raise UsageError("the mixture comes to no tokens at all: raise tokens, a weight or repeat")
     each = job.spec.shard_bytes or SMALLEST

@@ -25,7 +25,7 @@ from recension.recipes.mix.counting import clear_rows
 from recension.recipes.pages import as_inputs, look_over
 from recension.recipes.train import outcome
 from recension.recipes.train.job import Job, Verb, job_of, manifest
-from recension.recipes.train.mixture import Chooser, planned, settle
+from recension.recipes.train.mixture import chooser, planned
 from recension.recipes.train.session import Facts, Session, open_data
 from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
 from recension.recipes.train.tokenise import (
@@ -153,7 +153,7 @@ def _tokenise(run: Run, job: Job, effort: TrainEffort, observer: Observer) -> No
     engine = LocalEngine(max(1, min(effort.workers or available_cores(), -(-job.sources.data.size // SHARD_BYTES))))
     _tokenizer(run, job, engine, observer)
     recipe = job.sources.recipe
-    chooser = None if recipe is None else Chooser(run.out, settle(run, recipe, engine, observer))
+    chosen = None if recipe is None else chooser(run, recipe, engine, observer)
     vocabulary = words_of(run.out / "model").vocabulary
     schema = token_schema(vocabulary, answers=job.template is not None)
     task = TokeniseTask(
@@ -163,7 +163,7 @@ def _tokenise(run: Run, job: Job, effort: TrainEffort, observer: Observer) -> No
         tokenizer=run.out / "model",
         template=job.template,
         longest=job.numbers.context if job.template is not None else None,
-        chooser=chooser,
+        chooser=chosen,
     )
     _check_shards(run.out, observer)
     bounds = Bounds(SHARD_BYTES, None, effort.max_dropped, job.sources.data.expected)

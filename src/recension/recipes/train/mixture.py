@@ -15,10 +15,10 @@ from recension.corpus import BadRow, Record, read_piece
 from recension.engines.local import LocalEngine
 from recension.errors import InputChangedError
 from recension.models.token_counts import TokenCounter
-from recension.recipes.mix.counting import count, lineage_key, read_rows
+from recension.recipes.mix.counting import lineage_key, read_rows
 from recension.recipes.mix.drawing import HELD_OUT, NOT_DRAWN, by_reference
 from recension.recipes.mix.job import MixJob, own_document
-from recension.recipes.mix.planning import Plan, plan, plan_from, written_sources
+from recension.recipes.mix.planning import Plan, plan_from, settle, written_sources
 from recension.recipes.train.sources import Sources
 from recension.run.manifest import Manifest, Run
 from recension.run.progress import Observer
@@ -26,17 +26,14 @@ from recension.run.progress import Observer
 PIECE_BYTES = 1 << 20
 
 
-def settle(run: Run, recipe: MixJob, engine: LocalEngine, observer: Observer) -> Plan:
+def chooser(run: Run, recipe: MixJob, engine: LocalEngine, observer: Observer) -> Chooser:
     """Count every document in tokens of the model in this folder, and decide which are read and how often."""
     vocabulary = (run.out / "model" / "tokenizer.json").read_text(encoding="utf-8")
     job = replace(recipe, counter=TokenCounter("model", "tokenizer", vocabulary))
-    counted = count(run, job, engine, observer)
-    if "plan" not in run.manifest.decided:
-        run.decide("plan", plan(job, counted).decided(counted.sha256))
-    decided = plan_from(run.manifest.decided["plan"])
+    _, decided = settle(run, job, engine, observer)
     for note in decided.notes:
         observer.note(note)
-    return decided
+    return Chooser(run.out, decided)
 
 
 def planned(sources: Sources, manifest: Manifest) -> Sources:
