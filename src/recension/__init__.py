@@ -24,6 +24,12 @@ _HOMES = {
     "evaluate_tasks": "recension.recipes.evaluate.tasks",
     "TasksSpec": "recension.recipes.evaluate.tasks",
     "TasksReport": "recension.report.tasks",
+    "mix": "recension.recipes.mix",
+    "plan_mix": "recension.recipes.mix",
+    "MixSpec": "recension.recipes.mix.spec",
+    "MixSource": "recension.recipes.mix.spec",
+    "MixEffort": "recension.recipes.mix.spec",
+    "MixReport": "recension.report.mix",
     "revert": "recension.recipes.revert",
     "RevertSpec": "recension.recipes.revert",
     "train_ngram": "recension.recipes.train_ngram",
@@ -94,6 +100,10 @@ __all__ = [
     "LearningSettings",
     "LossPatternReport",
     "LossPatternSpec",
+    "MixEffort",
+    "MixReport",
+    "MixSource",
+    "MixSpec",
     "NgramEffort",
     "NgramSpec",
     "Origin",
@@ -130,7 +140,9 @@ __all__ = [
     "evaluate_tasks",
     "lend_writer",
     "load_prior",
+    "mix",
     "plan_edit",
+    "plan_mix",
     "plan_writing",
     "preview",
     "profile",
@@ -160,6 +172,8 @@ if TYPE_CHECKING:
     from recension.recipes.evaluate.perplexity import evaluate_ppl
     from recension.recipes.evaluate.spec import EvaluateEffort, LossPatternSpec, PerplexitySpec
     from recension.recipes.evaluate.tasks import TasksSpec, evaluate_tasks
+    from recension.recipes.mix import mix, plan_mix
+    from recension.recipes.mix.spec import MixEffort, MixSource, MixSpec
     from recension.recipes.revert import RevertSpec, revert
     from recension.recipes.settings import Effort, PriorSettings, RowSettings
     from recension.recipes.train import train_continue, train_pretrain, train_sft
@@ -170,6 +184,7 @@ if TYPE_CHECKING:
     from recension.recipes.writing.spec import Calls, ComposeSpec, ReformulateSpec, ReparseSpec, RephraseSpec
     from recension.report import EditReport, LossPatternReport, PerplexityReport, TrainReport
     from recension.report.audit import AuditReport
+    from recension.report.mix import MixReport
     from recension.report.profile import ProfileReport
     from recension.report.tasks import TasksReport
     from recension.report.writing import WritingReport

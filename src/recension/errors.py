@@ -14,7 +14,7 @@ RecensionError                 the CLI prints it in one line and exits with 2
 ├── BudgetError                the requests, tokens or money that a call may spend are spent; a larger budget goes on
 ├── WorkerError                a worker process died
 ├── DivergedError              a training whose loss is no number any more, or has risen for good
-├── UnreachableError           a requested share or budget cannot be met; the message names the maximum
+├── UnreachableError           a requested share, budget or mixture cannot be met; the message says by how much
 └── VerificationError          a folder does not hold what its receipts say
 
 Anything else that escapes is a bug and keeps its traceback.

@@ -38,3 +38,12 @@ def uniforms(key: int, positions: NDArray[np.int64], lane: int = 0) -> NDArray[n
         counter = (positions.astype(np.uint64) * np.uint64(1 << 20) + np.uint64(lane)) * _GOLDEN
         bits = _mix(_mix(counter ^ np.uint64(key)) + np.uint64(key))
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def scattered(*parts: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One 64-bit number for each row of the parts, which are arrays of one length: a hash of them, in their order."""
+    with np.errstate(over="ignore"):
+        found = np.zeros(len(parts[0]), np.uint64)
+        for part in parts:
+            found = _mix((found ^ part) * _GOLDEN + _GOLDEN)
+    return found

@@ -44,6 +44,20 @@ class Bytes(Parameter):
         return int(float(match[1]) * UNITS[match[2].lower()])
 
 
+class Tokens(Parameter):
+    """A number of tokens: 500000, 1.5M, 2B."""
+
+    name = "tokens"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from recension.recipes.mix.recipe import count
+
+        found = count(value)
+        if found is None:
+            self.fail(f"{value!r} is not a number such as 500000 or 1.5M", param, ctx)
+        return found
+
+
 class GroupedCommand(click.Command):
     """Options under the headings that the settings name."""
 
@@ -90,6 +104,8 @@ def _option(item: Field[Any], hint: Any) -> Callable[[Decorated], Decorated]:
         attributes["type"] = click.Choice(item.metadata["choices"])
     elif item.metadata["metavar"] == "BYTES":
         attributes["type"] = Bytes()
+    elif item.metadata["metavar"] == "TOKENS":
+        attributes["type"] = Tokens()
     else:
         attributes["type"] = str if typing.get_origin(plain) is tuple else plain
     if typing.get_origin(plain) is tuple:

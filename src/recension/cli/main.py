@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compose": ("recension.cli.writing", "Write new texts that samples only inspire: the synthetic baseline."),
     "edit": ("recension.cli.edit", "Resample the tokens that a prior is sure of (ToEdit)."),
     "evaluate": ("recension.cli.evaluate", "Measure models: perplexity by domain, tasks, loss patterns."),
+    "mix": ("recension.cli.mix", "Blend sources into one corpus, exact in tokens, with a holdout by lineage."),
     "profile": ("recension.cli.audit", "What one corpus is like: richness, duplicates, lengths, languages."),
     "reformulate": ("recension.cli.writing", "Rewrite each text for several genres and readers (MAGA)."),
     "reparse": ("recension.cli.writing", "Read the answers of a run anew, under other rules; nobody is asked."),

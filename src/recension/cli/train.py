@@ -22,6 +22,7 @@ PRETRAIN = """\b
 Examples:
   recension train pretrain corpus/ -o model --preset small --epochs 2 --valid held-out.jsonl
   recension train pretrain -o model --mix human/=0.75 --mix synthetic/=0.25 --tokens 100000000
+  recension train pretrain recipe.yaml -o model --preset small
   recension train pretrain corpus/ -o model --preset gpt2-124m --tokenizer gpt2
   accelerate launch --config_file fsdp.yaml -m recension train pretrain corpus/ -o model --preset 1.7b
 """

@@ -3,7 +3,15 @@
 from recension.corpus.columns import column_value
 from recension.corpus.exchanges import rebuild
 from recension.corpus.expected import expected_size
-from recension.corpus.layout import DROPPED_SCHEMA, Layout, OutRow, dropped_batch, other_columns_of, set_aside
+from recension.corpus.layout import (
+    DROPPED_SCHEMA,
+    Layout,
+    OutRow,
+    dropped_batch,
+    metadata_layout,
+    other_columns_of,
+    set_aside,
+)
 from recension.corpus.objects import ObjectFile, ObjectRow, read_objects
 from recension.corpus.pieces import Corpus, open_corpus, read_piece
 from recension.corpus.rows import BadRow, Piece, Place, Reading, Record, SourceFile, TablePart
@@ -33,6 +41,7 @@ __all__ = [
     "column_value",
     "dropped_batch",
     "expected_size",
+    "metadata_layout",
     "open_corpus",
     "open_writer",
     "other_columns_of",

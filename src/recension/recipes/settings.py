@@ -184,7 +184,8 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is typing.Literal:
         return isinstance(value, str) and value in typing.get_args(hint)
     if origin is tuple:
-        return isinstance(value, tuple) and all(isinstance(item, str) and item for item in value)
+        kind = typing.get_args(hint)[0]
+        return isinstance(value, tuple) and all(isinstance(item, kind) and item for item in value)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
@@ -200,5 +201,7 @@ def said(hint: Any) -> str:
     if origin is typing.Literal:
         return "one of " + ", ".join(typing.get_args(hint))
     if origin is tuple:
-        return "a list of words"
+        return (
+            "a list of words" if typing.get_args(hint)[0] is str else f"a list of {typing.get_args(hint)[0].__name__}"
+        )
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}[hint]

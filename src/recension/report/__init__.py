@@ -9,6 +9,7 @@ from recension.report.loss_pattern import (
     loss_pattern_page,
     loss_pattern_summary_lines,
 )
+from recension.report.mix import MixedSource, MixReport, mix_page, mix_report_from_json, mix_summary_lines
 from recension.report.perplexity import (
     DomainFigures,
     Interval,
@@ -38,6 +39,8 @@ __all__ = [
     "Interval",
     "LossPatternReport",
     "Mark",
+    "MixReport",
+    "MixedSource",
     "ModelFigures",
     "PerplexityReport",
     "ScopeFigures",
@@ -53,6 +56,9 @@ __all__ = [
     "edit_summary_lines",
     "loss_pattern_page",
     "loss_pattern_summary_lines",
+    "mix_page",
+    "mix_report_from_json",
+    "mix_summary_lines",
     "model_card",
     "perplexity_page",
     "perplexity_summary_lines",

@@ -21,6 +21,7 @@ WORKERS = ".workers"
 SCRATCH = ".tmp"
 PARTS = (
     "data",
+    "holdout",
     "dropped",
     "edits",
     "scores",

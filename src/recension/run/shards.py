@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -70,6 +71,10 @@ class ShardWriter:
         """A row was read and is `units` units of work."""
         self._units.append(units)
 
+    def rows(self, count: int) -> None:
+        """So many rows were read, each of which is one unit."""
+        self._units += [1] * count
+
     def write(self, batch: pa.RecordBatch) -> None:
         """Documents: as many units as rows."""
         self.written += batch.num_rows
@@ -81,6 +86,12 @@ class ShardWriter:
         self._waiting.append(bad)
         if len(self._waiting) >= DROPPED_BATCH or len(bad.original) > 1 << 20:
             self._flush_dropped()
+
+    def drop_batch(self, batch: pa.RecordBatch) -> None:
+        """Units that do not become documents, as rows of `dropped/`."""
+        for reason, count in Counter(batch.column("reason").to_pylist()).items():
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+        self.log("dropped", batch)
 
     def log(self, part: str, batch: pa.RecordBatch) -> None:
         """Rows of a part that are not units, such as edits."""

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,7 +17,7 @@ from recension.run.manifest import Manifest, read_manifest, shard_key
 from recension.run.passes import PassReceipt
 from recension.run.receipts import SEAL, FileEntry, Receipt, Seal, digest_of_receipts, read_receipt, read_seal
 
-SHARD_PARTS = ("data", "dropped", "edits", "scores", "counts", "tokens")
+SHARD_PARTS = ("data", "holdout", "dropped", "edits", "scores", "counts", "tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ def verify(out: str | Path) -> Verification:
     problems += _check_passes(out, manifest)
     if (out / "journal").is_dir():
         problems += journal_problems(out / "journal")
+    promised = _promised(manifest)
     seal = read_seal(out)
     complete = seal is not None
     if seal is not None:
@@ -62,13 +64,14 @@ def verify(out: str | Path) -> Verification:
             problems.append(f"shards without a receipt: {_few(missing)}")
         problems += _check_strays(out, receipts)
         problems += _check_seal(out, seal, receipts, key)
+        problems += _check_promised(promised, sum(receipt.units for receipt in receipts))
     elif (out / "receipts" / SEAL).exists():
         problems.append("receipts/seal.json is damaged")
     return Verification(
         out=out,
         recipe=manifest.recipe,
         shards=len(receipts),
-        rows=sum(r.rows for r in receipts),
+        rows=promised.get("rows", sum(r.rows for r in receipts)),
         units=sum(r.units for r in receipts),
         written=sum(r.written + r.used for r in receipts),
         dropped=sum(sum(r.dropped.values()) for r in receipts),
@@ -93,6 +96,8 @@ def _check_receipt(out: Path, receipt: Receipt, key: str) -> Iterator[str]:
     if any(units < 1 for units, _ in receipt.units_by_row):
         yield f"{name}: a row was read and is nowhere"
     wanted = {"data": receipt.written, "dropped": dropped}
+    if any(entry.part == "holdout" for entry in receipt.files):
+        wanted["holdout"] = receipt.used  # what is held out is used, but not in data
     for part, count in wanted.items():
         rows = sum(entry.rows for entry in receipt.files if entry.part == part)
         if rows != count:
@@ -147,6 +152,24 @@ def _check_passes(out: Path, manifest: Manifest) -> Iterator[str]:
             path = out / "passes" / str(decided["pass"]) / "result"
             if not path.is_file() or file_sha256(path) != decided["sha256"]:
                 yield f"passes/{decided['pass']}/result is not what '{name}' was decided on"
+
+
+def _promised(manifest: Manifest) -> dict[str, Any]:
+    """What a pass said of the rows that it read and the units that they are, where shards hold units and not rows."""
+    return next((d for d in manifest.decided.values() if isinstance(d, dict) and "by_units" in d), {})
+
+
+def _check_promised(promised: dict[str, Any], units: int) -> Iterator[str]:
+    if not promised:
+        return
+    if promised["units"] != units:
+        yield f"{promised['units']} units were made of the rows read, and the shards hold {units}"
+    if sum(promised["by_units"].values()) != promised["rows"]:
+        yield "the rows that were read do not add up"
+    if sum(int(units) * rows for units, rows in promised["by_units"].items()) != promised["units"]:
+        yield "the units of the rows that were read do not add up"
+    if promised["by_units"].get("0", 0):
+        yield "a row was read and is nowhere"
 
 
 def _check_seal(out: Path, seal: Seal, receipts: Sequence[Receipt], key: str) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """`train pretrain`, `train continue` and `train sft`: neural models on a corpus.
 
 spec.py       what can be set
-sources.py    the data: one corpus, or several in a mixture
+sources.py    the data: one corpus, several in a mixture, or a recipe
+mixture.py    a recipe planned in tokens of the model
 job.py        what the settings come to
 exchange.py   question and answer to tokens, and which of them are learnt
 tokenise.py   the vocabulary, and the token shards
@@ -13,15 +14,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from recension.engines.local import LocalEngine, available_cores
 from recension.errors import InputError, UsageError
 from recension.models import hub
+from recension.recipes.mix.counting import clear_rows
 from recension.recipes.pages import as_inputs, look_over
 from recension.recipes.train import outcome
 from recension.recipes.train.job import Job, Verb, job_of, manifest
+from recension.recipes.train.mixture import chooser, planned
 from recension.recipes.train.session import Facts, Session, open_data
 from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
 from recension.recipes.train.tokenise import (
@@ -123,6 +127,7 @@ def _train(
                 keep(run.out / "checkpoints", _sealed(sealed, run.out))  # a kill may have come before this
                 return outcome.read(run.out / REPORT)
             _tokenise(run, job, effort, observer)
+            job = replace(job, sources=planned(job.sources, run.manifest))
             devices.wait()  # the others begin when the data is there
             return _learn(run, job, effort, (observer, devices))
 
@@ -136,6 +141,7 @@ def _follow(job: Job, out: Path, effort: TrainEffort, devices: Devices) -> Train
     if devices.shared(None):  # the first finds that all is done
         return None
     devices.wait()
+    job = replace(job, sources=planned(job.sources, read_manifest(out)))
     data = open_data(job, _shards(job, out))
     key = shard_key(read_manifest(out))
     Session(job, out, key, effort, Silent(), devices, data, lambda curve, facts: None).run()
@@ -146,6 +152,8 @@ def _tokenise(run: Run, job: Job, effort: TrainEffort, observer: Observer) -> No
     """Vocabulary and token shards: what is there already is not done again."""
     engine = LocalEngine(max(1, min(effort.workers or available_cores(), -(-job.sources.data.size // SHARD_BYTES))))
     _tokenizer(run, job, engine, observer)
+    recipe = job.sources.recipe
+    chosen = None if recipe is None else chooser(run, recipe, engine, observer)
     vocabulary = words_of(run.out / "model").vocabulary
     schema = token_schema(vocabulary, answers=job.template is not None)
     task = TokeniseTask(
@@ -155,6 +163,7 @@ def _tokenise(run: Run, job: Job, effort: TrainEffort, observer: Observer) -> No
         tokenizer=run.out / "model",
         template=job.template,
         longest=job.numbers.context if job.template is not None else None,
+        chooser=chosen,
     )
     _check_shards(run.out, observer)
     bounds = Bounds(SHARD_BYTES, None, effort.max_dropped, job.sources.data.expected)
@@ -249,6 +258,7 @@ def _learn(run: Run, job: Job, effort: TrainEffort, with_: tuple[Observer, Devic
     left = kept(run.out / "checkpoints", effort.keep_checkpoints)
     present = _present([run.out / "model", *left], run.out)
     seal(run, job.sources.data.digests, outcome.pages(run, summary, finished[0]), None, present)
+    clear_rows(run.out)
     keep(run.out / "checkpoints", left)  # the others go when nothing can need them any more
     return summary
 

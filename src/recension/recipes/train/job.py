@@ -14,6 +14,7 @@ from recension.document import JSON
 from recension.engines.local import available_cores
 from recension.errors import MissingExtraError, UsageError
 from recension.models import hub
+from recension.recipes.mix.job import described
 from recension.recipes.pages import encodable, identity_of, reading_of
 from recension.recipes.settings import flat
 from recension.recipes.train.sources import Sources, open_sources
@@ -86,6 +87,8 @@ def job_of(verb: Verb, inputs: Sequence[str], out: Path, spec: TrainSpec) -> Job
     _need_torch()
     reading = reading_of(spec.rows)
     sources = open_sources(inputs, () if isinstance(spec, SftSpec) else spec.mix, reading, out)
+    if isinstance(spec, SftSpec) and sources.recipe is not None:
+        raise UsageError("a recipe is for pretrain and continue: `recension mix` it, and fine-tune on the folder")
     valid = open_corpus(spec.learning.valid, reading, exclude=out) if spec.learning.valid else None
     if isinstance(spec, PretrainSpec):
         shape = shape_of(spec.preset)
@@ -186,6 +189,7 @@ def manifest(job: Job, inputs: Sequence[str]) -> Manifest:
         "model": job.base.identity if job.base else None,
         "tokenizer": job.tokenizer.identity if job.tokenizer else None,
         "weights": [str(weight) for weight in job.sources.weights],
+        **({"mixture": described(job.sources.recipe)} if job.sources.recipe is not None else {}),
         "inputs": [identity_of(file) for file in job.sources.data.files],
         "valid": [identity_of(file) for file in job.valid.files] if job.valid else [],
         "machine": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -17,6 +17,7 @@ from recension.identity import fingerprint
 from recension.models import hub
 from recension.recipes.train.exchange import Unusable, sample_of
 from recension.recipes.train.job import Job
+from recension.recipes.train.mixture import held_out
 from recension.recipes.train.spec import SftSpec, TrainEffort
 from recension.recipes.train.tokenise import words_of
 from recension.run import folder
@@ -82,7 +83,8 @@ def open_data(job: Job, shards: Sequence[Sequence[Path]]) -> Data:
         each = store.tokens / len(packs)
     else:
         stores = tuple(open_tokens(paths) for paths in shards)
-        empty = [name for name, store in zip(job.sources.names, stores, strict=True) if not store.tokens]
+        each_ = zip(job.sources.names, stores, weights, strict=True)
+        empty = [name for name, store, weight in each_ if weight and not store.tokens]
         if empty:
             raise UsageError(f"--mix: {empty[0]} holds no text that could be used")
         rows = tuple(window_count(store, numbers.context) for store in stores)
@@ -95,7 +97,8 @@ def open_data(job: Job, shards: Sequence[Sequence[Path]]) -> Data:
     elif learning.tokens is not None:
         steps = math.ceil(learning.tokens / (each * numbers.batch))
     else:
-        steps = math.ceil((learning.epochs or 1.0) * sum(rows) / numbers.batch)
+        whole = sum(rows) if job.sources.total is None else job.sources.total / numbers.context
+        steps = math.ceil((learning.epochs or 1.0) * whole / numbers.batch)
     return Data(stores, feed, epoch, max(1, steps), rows)
 
 
@@ -167,7 +170,7 @@ class Session:
         if numbers.compile and plain and self.devices.ranks == 1:
             network.compiled(learner, dtype)
         self._parts = loop.Parts(learner, optimiser, self.data.feed, self.devices)
-        self._held = self._held_out() if job.valid is not None else None
+        self._held = self._held_out() if job.valid is not None or job.sources.held_out else None
         self._tell(model, len(curve.loss))
         return curve
 
@@ -312,33 +315,42 @@ class Session:
     def _held_out(self) -> HeldOut:
         """The first documents of the held-out text, cut into rows as the training's are."""
         job, words = self.job, words_of(self.out / "model")
-        assert job.valid is not None
         context, micro, lead = job.numbers.context, job.numbers.micro, words.framing.lead
         found: list[Any] = []
         learn: list[Any] = []
         size = count = 0
-        for piece in job.valid.pieces(1 << 20):
-            for row in read_piece(piece, job.valid.reading, job.valid.layout):
-                if not isinstance(row, Record) or count >= job.learning.valid_tokens:
-                    continue
-                if job.template is None:
-                    [ids] = words.encode([row.document.text])
-                    found.append(np.concatenate([words.framing.before, ids, words.framing.after]).astype(np.int64))
-                    size += len(row.document.text.encode())
-                else:
-                    sample = sample_of(row, words, job.template, context)
-                    if isinstance(sample, Unusable):
-                        continue
-                    found.append(sample.tokens.astype(np.int64))
-                    learn.append(sample.learn)
-                count += len(found[-1])
+        for row in _valid_rows(job):
             if count >= job.learning.valid_tokens:
                 break
+            if job.template is None:
+                [ids] = words.encode([row.document.text])
+                found.append(np.concatenate([words.framing.before, ids, words.framing.after]).astype(np.int64))
+                size += len(row.document.text.encode())
+            else:
+                sample = sample_of(row, words, job.template, context)
+                if isinstance(sample, Unusable):
+                    continue
+                found.append(sample.tokens.astype(np.int64))
+                learn.append(sample.learn)
+            count += len(found[-1])
         if not found:
-            raise UsageError(f"--valid {job.learning.valid[0]}: no row of it could be used")
+            given = f"--valid {job.learning.valid[0]}" if job.valid is not None else "the holdout of the recipe"
+            raise UsageError(f"{given}: no row of it could be used")
         if job.template is not None:
             return HeldOut(tuple(_answers(found, learn, lead)), 0)
         return HeldOut(tuple(_windows(np.concatenate(found), context, micro, lead)), size)
+
+
+def _valid_rows(job: Job) -> Iterator[Record]:
+    """The text to measure on: what was given, or else what the recipe holds out."""
+    if job.valid is None:
+        assert job.sources.recipe is not None
+        yield from held_out(job.sources.recipe, job.sources.held_out)
+        return
+    for piece in job.valid.pieces(1 << 20):
+        for row in read_piece(piece, job.valid.reading, job.valid.layout):
+            if isinstance(row, Record):
+                yield row
 
 
 def _windows(stream: Any, context: int, micro: int, lead: int) -> list[Arrays]:

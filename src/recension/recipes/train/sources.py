@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from recension.corpus import Layout, Reading, open_corpus
 from recension.errors import UsageError
+from recension.models.token_counts import TokenCounter
 from recension.recipes.joined import Joined, named
+from recension.recipes.mix.job import MixJob, job_of
+from recension.recipes.mix.recipe import spec_of
 from recension.training.order import parse_weight
+
+RECIPE_BYTES = 8 << 20  # of a piece, when a recipe is read
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,9 @@ class Sources:
     names: tuple[str, ...]
     weights: tuple[Fraction, ...]
     data: Joined
+    recipe: MixJob | None = None  # what is planned once there is a tokenizer: the weights, and the length in `total`
+    total: int | None = None
+    held_out: int = 0  # lineages whose hash is below this are held out
 
     @property
     def readings(self) -> tuple[tuple[Reading, Layout], ...]:
@@ -27,11 +35,17 @@ class Sources:
 
 
 def open_sources(inputs: Sequence[str], mix: Sequence[str], reading: Reading, out: Path) -> Sources:
-    """Either all inputs as one source, each token as often as any other, or the sources of a mixture."""
+    """Either all inputs as one source, each token as often as any other, or the sources of a mixture or of a recipe."""
     if inputs and mix:
         raise UsageError("name the data either as IN or with --mix, not both")
     if not inputs and not mix:
         raise UsageError("name at least one input: a file, a folder, a glob or a URL")
+    recipe = _recipe(inputs or mix)
+    if recipe is not None:
+        # What counts is the tokenizer that is trained with; the recipe's own has no say.
+        job = replace(job_of(spec_of(recipe), out, TokenCounter("words", "words")), piece_bytes=RECIPE_BYTES)
+        names_ = tuple(source.name for source in job.spec.sources)
+        return Sources(names_, (Fraction(1),) * len(names_), job.data, job)
     if inputs:
         return Sources(("data",), (Fraction(1),), Joined((open_corpus(inputs, reading, exclude=out),)))
     names, weights, corpora = [], [], []
@@ -46,3 +60,11 @@ def open_sources(inputs: Sequence[str], mix: Sequence[str], reading: Reading, ou
     if len(set(names)) < len(names):
         raise UsageError("--mix names a source twice: add the weights up")
     return Sources(tuple(names), tuple(weights), Joined(tuple(corpora)))
+
+
+def _recipe(given: Sequence[str]) -> str | None:
+    """The recipe, where that is what is named: a YAML file, which is no corpus."""
+    recipes = [name for name in given if name.endswith((".yaml", ".yml"))]
+    if recipes and len(given) > 1:
+        raise UsageError(f"{recipes[0]} is a recipe and names its sources itself: give it alone")
+    return recipes[0] if recipes else None

@@ -97,7 +97,8 @@ class LearningSettings:
 
 
 _MIX = setting(
-    (), "Instead of IN: PATH=WEIGHT for each source, mixed by weight, exactly in tokens (give it several times).",
+    (), "Instead of IN: PATH=WEIGHT for each source, mixed by weight, exactly in tokens (give it several times); or a "
+    "recipe of `mix`.",
     metavar="PATH=WEIGHT", group="Data",
 )  # fmt: skip
 

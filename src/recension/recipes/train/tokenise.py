@@ -15,6 +15,7 @@ from recension.corpus import BadRow, Layout, Piece, Reading, Record, check_uncha
 from recension.identity import content_hash
 from recension.models import hub
 from recension.recipes.train.exchange import Sample, Unusable, sample_of
+from recension.recipes.train.mixture import Chooser
 from recension.recipes.train.sources import Sources
 from recension.run.passes import Pass
 from recension.run.progress import Pulse
@@ -82,6 +83,7 @@ class TokeniseTask:
     tokenizer: Path
     template: str | None = None
     longest: int | None = None
+    chooser: Chooser | None = None
 
     def __call__(self, piece: Piece) -> Receipt:
         check_unchanged(piece.files)
@@ -91,12 +93,17 @@ class TokeniseTask:
         pulse = Pulse(self.plan.out, piece.index)
         tokens = learnt = size = 0
         with ShardWriter(self.plan, piece.index) as shard:
+            first = 0
             for batch in _batches(read_piece(piece, reading, layout)):
                 for bad in (row for row in batch if isinstance(row, BadRow)):
                     shard.row(1)
                     shard.drop(bad)
-                records = [row for row in batch if isinstance(row, Record)]
-                samples = self._samples(records, words, shard)
+                records, keep = self._chosen(batch, (piece.index, source, first), shard)
+                first += len(batch)
+                samples = [
+                    sample if not most else Sample(sample.tokens[:most], sample.learn[:most])
+                    for sample, most in zip(self._samples(records, words, shard), keep, strict=self.template is None)
+                ]
                 if samples:
                     shard.log("tokens", token_batch(
                         self.plan.schemas["tokens"], [s.tokens for s in samples], [s.learn for s in samples]
@@ -110,6 +117,27 @@ class TokeniseTask:
             receipt = shard.commit(stats, tuple(file.label for file in piece.files))
         pulse.end()
         return receipt
+
+    def _chosen(
+        self, batch: list[Record | BadRow], place: tuple[int, int, int], shard: ShardWriter
+    ) -> tuple[list[Record], list[int]]:
+        """The records that are read, and how many tokens of each (0: all). A recipe leaves some out."""
+        if self.chooser is None:
+            records = [row for row in batch if isinstance(row, Record)]
+            return records, [0] * len(records)
+        choice = self.chooser.of(*place, len(batch))
+        kept: list[Record] = []
+        keep: list[int] = []
+        for i, row in enumerate(batch):
+            if not isinstance(row, Record):
+                continue
+            if choice.chosen[i]:
+                kept.append(row)
+                keep.append(int(choice.keep[i]))
+            else:
+                shard.row(1)
+                shard.drop(self.chooser.left_out(row, bool(choice.held_out[i])))
+        return kept, keep
 
     def _samples(self, records: list[Record], words: Tokenizing, shard: ShardWriter) -> list[Sample]:
         if self.template is None:
