@@ -135,11 +135,12 @@ PUBLIC = [
     "Ask", "AuditEffort", "AuditReport", "AuditSpec", "ContinueSpec", "Document", "Dropped", "EditReport", "EditSpec",
     "Effort", "EvaluateEffort", "LearningSettings", "LossPatternReport", "LossPatternSpec", "NgramEffort",
     "NgramSpec", "Origin", "PerplexityReport", "PerplexitySpec", "PretrainSpec", "Prior", "PriorOptions",
-    "PriorSettings", "ProfileReport", "ProfileSpec", "RecensionError", "RevertSpec", "RowSettings", "SftSpec",
+    "PriorSettings", "ProfileReport", "ProfileSpec", "RecensionError", "RegressionReport",
+    "RegressionSpec", "RevertSpec", "RowSettings", "SftSpec", "SimulateEffort",
     "TasksReport", "TasksSpec", "TokenScores", "TrainEffort", "TrainReport", "Verification", "ViewSpec",
     "__version__", "audit", "edit", "evaluate_loss_pattern", "evaluate_ppl", "evaluate_tasks", "load_prior",
-    "plan_edit", "profile", "revert", "train_continue", "train_ngram", "train_pretrain", "train_sft", "verify",
-    "view",
+    "plan_edit", "profile", "revert", "simulate_regression", "train_continue", "train_ngram",
+    "train_pretrain", "train_sft", "verify", "view",
 ]  # fmt: skip
 
 

@@ -45,6 +45,10 @@ _HOMES = {
     "LossPatternSpec": "recension.recipes.evaluate.spec",
     "LossPatternReport": "recension.report",
     "EvaluateEffort": "recension.recipes.evaluate.spec",
+    "simulate_regression": "recension.recipes.simulate.regression",
+    "RegressionSpec": "recension.recipes.simulate.spec",
+    "RegressionReport": "recension.report.simulate",
+    "SimulateEffort": "recension.recipes.simulate.spec",
     "verify": "recension.run.verify",
     "Verification": "recension.run.verify",
     "view": "recension.recipes.view",
@@ -90,9 +94,12 @@ __all__ = [
     "ProfileReport",
     "ProfileSpec",
     "RecensionError",
+    "RegressionReport",
+    "RegressionSpec",
     "RevertSpec",
     "RowSettings",
     "SftSpec",
+    "SimulateEffort",
     "TasksReport",
     "TasksSpec",
     "TokenScores",
@@ -110,6 +117,7 @@ __all__ = [
     "plan_edit",
     "profile",
     "revert",
+    "simulate_regression",
     "train_continue",
     "train_ngram",
     "train_pretrain",
@@ -133,6 +141,8 @@ if TYPE_CHECKING:
     from recension.recipes.evaluate.tasks import TasksSpec, evaluate_tasks
     from recension.recipes.revert import RevertSpec, revert
     from recension.recipes.settings import Effort, PriorSettings, RowSettings
+    from recension.recipes.simulate.regression import simulate_regression
+    from recension.recipes.simulate.spec import RegressionSpec, SimulateEffort
     from recension.recipes.train import train_continue, train_pretrain, train_sft
     from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
@@ -140,6 +150,7 @@ if TYPE_CHECKING:
     from recension.report import EditReport, LossPatternReport, PerplexityReport, TrainReport
     from recension.report.audit import AuditReport
     from recension.report.profile import ProfileReport
+    from recension.report.simulate import RegressionReport
     from recension.report.tasks import TasksReport
     from recension.run.verify import Verification, verify
 

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("recension.cli.evaluate", "Measure models: perplexity by domain, tasks, loss patterns."),
     "profile": ("recension.cli.audit", "What one corpus is like: richness, duplicates, lengths, languages."),
     "revert": ("recension.cli.inspect", "Restore the original text of an edited corpus, byte for byte."),
+    "simulate": ("recension.cli.simulate", "What becomes of models that learn from their own output."),
     "train": ("recension.cli.train", "Train models: from scratch, on from another, on exchanges; n-grams."),
     "verify": ("recension.cli.inspect", "Prove that a folder holds what its receipts say."),
     "view": ("recension.cli.inspect", "Write one page that shows the edits."),
