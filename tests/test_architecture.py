@@ -136,10 +136,11 @@ PUBLIC = [
     "Effort", "EvaluateEffort", "LearningSettings", "LossPatternReport", "LossPatternSpec", "NgramEffort",
     "NgramSpec", "Origin", "PerplexityReport", "PerplexitySpec", "PretrainSpec", "Prior", "PriorOptions",
     "PriorSettings", "ProfileReport", "ProfileSpec", "RecensionError", "RegressionReport",
-    "RegressionSpec", "RevertSpec", "RowSettings", "SftSpec", "SimulateEffort",
+    "RegressionSpec", "RevertSpec", "RowSettings", "SftSpec", "SimulateEffort", "SimulateTextReport",
+    "SimulateTextSpec",
     "TasksReport", "TasksSpec", "TokenScores", "TrainEffort", "TrainReport", "Verification", "ViewSpec",
     "__version__", "audit", "edit", "evaluate_loss_pattern", "evaluate_ppl", "evaluate_tasks", "load_prior",
-    "plan_edit", "profile", "revert", "simulate_regression", "train_continue", "train_ngram",
+    "plan_edit", "profile", "revert", "simulate_regression", "simulate_text", "train_continue", "train_ngram",
     "train_pretrain", "train_sft", "verify", "view",
 ]  # fmt: skip
 

@@ -45,6 +45,9 @@ _HOMES = {
     "LossPatternSpec": "recension.recipes.evaluate.spec",
     "LossPatternReport": "recension.report",
     "EvaluateEffort": "recension.recipes.evaluate.spec",
+    "simulate_text": "recension.recipes.simulate.text",
+    "SimulateTextSpec": "recension.recipes.simulate.spec",
+    "SimulateTextReport": "recension.report.simulate_text",
     "simulate_regression": "recension.recipes.simulate.regression",
     "RegressionSpec": "recension.recipes.simulate.spec",
     "RegressionReport": "recension.report.simulate",
@@ -100,6 +103,8 @@ __all__ = [
     "RowSettings",
     "SftSpec",
     "SimulateEffort",
+    "SimulateTextReport",
+    "SimulateTextSpec",
     "TasksReport",
     "TasksSpec",
     "TokenScores",
@@ -118,6 +123,7 @@ __all__ = [
     "profile",
     "revert",
     "simulate_regression",
+    "simulate_text",
     "train_continue",
     "train_ngram",
     "train_pretrain",
@@ -142,7 +148,8 @@ if TYPE_CHECKING:
     from recension.recipes.revert import RevertSpec, revert
     from recension.recipes.settings import Effort, PriorSettings, RowSettings
     from recension.recipes.simulate.regression import simulate_regression
-    from recension.recipes.simulate.spec import RegressionSpec, SimulateEffort
+    from recension.recipes.simulate.spec import RegressionSpec, SimulateEffort, SimulateTextSpec
+    from recension.recipes.simulate.text import simulate_text
     from recension.recipes.train import train_continue, train_pretrain, train_sft
     from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
@@ -151,6 +158,7 @@ if TYPE_CHECKING:
     from recension.report.audit import AuditReport
     from recension.report.profile import ProfileReport
     from recension.report.simulate import RegressionReport
+    from recension.report.simulate_text import SimulateTextReport
     from recension.report.tasks import TasksReport
     from recension.run.verify import Verification, verify
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from recension.methods.simulate import theory
+from recension.methods.simulate.costs import cost, spread
 from recension.methods.simulate.regression import POLICIES, Design, added, expected, simulate, sums
 
 
@@ -76,3 +77,21 @@ def test_sums_of_parts_are_the_sums_of_the_whole():
     whole, parts = sums(errors), added(sums(errors[:5]), sums(errors[5:]))
     assert parts.drawn == 12 and parts.mean == pytest.approx(whole.mean)
     assert parts.standard_error == pytest.approx(errors.std(axis=0, ddof=1) / math.sqrt(12))
+
+
+def test_costs_are_named_by_their_shape():
+    noise = (
+        np.array([[0, 0.0, 0.01, -0.01, 0.0, 0.01], [0, 0.01, 0.0, 0.0, 0.01, -0.01], [0, -0.01, 0, 0.01, 0, 0]]) / 100
+    )
+    steps = np.arange(6)
+    shapes = {"none shown": 0 * steps, "settles": np.minimum(steps, 1), "slows": 1 - 0.5**steps, "grows": steps}
+    for state, shape in shapes.items():
+        found = cost((2.0 * (1 + 0.01 * shape + noise)).tolist())
+        assert found.state == state
+        assert found.total.value == pytest.approx(0.01 * shape[-1], abs=2e-4)
+
+
+def test_an_interval_is_student_s():
+    found = spread([1.0, 2.0, 3.0])
+    assert (found.value, found.half) == pytest.approx((2.0, 4.303 / math.sqrt(3)))
+    assert math.isinf(spread([1.0]).high)

@@ -21,7 +21,7 @@ TONES: Mapping[str, Shade] = {
 }
 Scale = Callable[[float], float]  # from a value to its place
 
-RIGHT_PLAIN, RIGHT_NAMED = 14, 112
+RIGHT_PLAIN, RIGHT_NAMED = 14, 126
 APART = 13  # between two names at the end of their lines
 
 
@@ -36,12 +36,12 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A line, a broken line, or dots with their intervals."""
+    """A line, a broken line, dots with their intervals, or dots on a line or on a broken one."""
 
     name: str
     points: Sequence[Point]
     tone: int = 0
-    kind: Literal["line", "dash", "dots", "both"] = "line"
+    kind: Literal["line", "dash", "dots", "both", "dashed"] = "line"
 
 
 class Stretch(NamedTuple):
@@ -109,8 +109,8 @@ def _drawn(curve: Curve, across: Scale, down: Scale) -> str:
     parts = []
     if curve.kind != "dots":
         path = " ".join(f"{'L' if i else 'M'}{x:.2f} {y:.2f}" for i, (x, y, _) in enumerate(spots))
-        parts.append(f'<path class="curve {tone}{" broken" if curve.kind == "dash" else ""}" d="{path}"/>')
-    if curve.kind in ("dots", "both"):
+        parts.append(f'<path class="curve {tone}{" broken" if curve.kind in ("dash", "dashed") else ""}" d="{path}"/>')
+    if curve.kind in ("dots", "both", "dashed"):
         for x, y, p in spots:
             if p.high > p.low and math.isfinite(p.high) and math.isfinite(p.low):
                 a, b = down(p.low), down(p.high)
