@@ -138,3 +138,15 @@ def test_what_a_corpus_cannot_give_is_said(corpus, tmp_path):
         simulate_text([corpus], tmp_path / "few", SimulateTextSpec(**{**FEW, "limit": 2}), AuditEffort(workers=1))
     with pytest.raises(UsageError, match="--policy is one of"):
         SimulateTextSpec(policy=("edit",))
+
+
+def test_a_small_transformer_is_trained_in_every_generation(corpus, tmp_path):
+    pytest.importorskip("torch")
+    shape = "tiny,layers=1,hidden=32,heads=2,ffn=64,context=64"
+    chosen = {"policy": ("replace",), "generations": 2, "seeds": 1, "model": "tiny", "preset": shape, "epochs": 8.0}
+    spec = SimulateTextSpec(**{**FEW, **chosen, "budget": 1_500})
+    report = simulate_text([corpus], tmp_path / "out", spec, AuditEffort(workers=1))
+    [arm] = report.arms
+    assert verify(tmp_path / "out").sound
+    assert 0 < arm.bits[0].value < 8 and arm.bits[1].value != arm.bits[0].value
+    assert report.to_json()["answer"].startswith("With one seed nothing can be told")

@@ -105,10 +105,13 @@ class SimulateTextReport:
         return f"{name}, p ≥ {arm.share:g}" if self.by_threshold else f"{name}, {100 * arm.share:g}%"
 
 
-def percent(value: Value, sign: bool = True) -> str:
-    """A share with its interval."""
-    half = f" ± {100 * value.half:.2g}" if math.isfinite(value.half) else ""
-    return f"{100 * value.value:{'+' if sign else ''}.2g}{half}%".replace("-", "\N{MINUS SIGN}")
+def percent(value: Value) -> str:
+    """A share, with as many digits as half of its interval gives a meaning to."""
+    mean, half = 100 * value.value, 100 * value.half
+    if not 0 < half < math.inf:
+        return f"{mean:+.2f}%".replace("-", "\N{MINUS SIGN}")
+    places = min(3, max(0, 1 - math.floor(math.log10(half))))
+    return f"{mean:+.{places}f} ± {half:.{places}f}%".replace("-", "\N{MINUS SIGN}")
 
 
 def answer(report: SimulateTextReport) -> str:
@@ -222,9 +225,9 @@ leaves it; models are measured on human text that none of them learns from. The 
 bits per byte than the first. All figures are means over seeds with intervals of 95 %; seeds draw their own text and their own
 tokens. A cost <i>settles</i> where the second half of the generations adds less than a tenth of what a generation adds on
 average, or little that can be told from nothing; it <i>slows</i> below two thirds. Contraction compares the text that a
-generation learns from with the human text, by the figures of <code>recension audit</code>. Small models write noise: their
-text is wider, not narrower, which costs as well. Read the order of the policies and the shape of the curves; a large model
-pays less.</p>
+generation learns from with the human text, by the figures of <code>recension audit</code>. The smoothing of an
+n-gram model is noise: what it writes is wider than human text, which costs as well. Read the order of the policies and the
+shape of the curves; the heights are those of a small model.</p>
 """
 
 
