@@ -81,7 +81,10 @@ def benchmarks_page() -> str:
     parts = [BENCHMARKS]
     for path in sorted(RESULTS.glob("*.json")):
         found = json.loads(path.read_text(encoding="utf-8"))
-        parts.append(f"## {path.stem}\n\n{import_module(f'tellers.{ALSO.get(path.stem, path.stem)}').told(found)}\n")
+        name = ALSO.get(path.stem, path.stem)
+        raw = f"```json\n{json.dumps(found, indent=1)}\n```"
+        told = import_module(f"tellers.{name}").told(found) if (DOCS / "tellers" / f"{name}.py").is_file() else raw
+        parts.append(f"## {path.stem}\n\n{told}\n")
     for path in sorted((DOCS / "tellers").glob("study_*.py")):
         study = import_module(f"tellers.{path.stem}")
         parts.append(f"## {study.TITLE}\n\n{study.told()}\n")

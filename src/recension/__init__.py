@@ -51,6 +51,13 @@ _HOMES = {
     "LossPatternSpec": "recension.recipes.evaluate.spec",
     "LossPatternReport": "recension.report",
     "EvaluateEffort": "recension.recipes.evaluate.spec",
+    "simulate_text": "recension.recipes.simulate.text",
+    "SimulateTextSpec": "recension.recipes.simulate.spec",
+    "SimulateTextReport": "recension.report.simulate_text",
+    "simulate_regression": "recension.recipes.simulate.regression",
+    "RegressionSpec": "recension.recipes.simulate.spec",
+    "RegressionReport": "recension.report.simulate",
+    "SimulateEffort": "recension.recipes.simulate.spec",
     "verify": "recension.run.verify",
     "Verification": "recension.run.verify",
     "view": "recension.recipes.view",
@@ -117,11 +124,16 @@ __all__ = [
     "ProfileSpec",
     "RecensionError",
     "ReformulateSpec",
+    "RegressionReport",
+    "RegressionSpec",
     "ReparseSpec",
     "RephraseSpec",
     "RevertSpec",
     "RowSettings",
     "SftSpec",
+    "SimulateEffort",
+    "SimulateTextReport",
+    "SimulateTextSpec",
     "TasksReport",
     "TasksSpec",
     "TokenScores",
@@ -150,6 +162,8 @@ __all__ = [
     "reparse",
     "rephrase",
     "revert",
+    "simulate_regression",
+    "simulate_text",
     "train_continue",
     "train_ngram",
     "train_pretrain",
@@ -176,6 +190,9 @@ if TYPE_CHECKING:
     from recension.recipes.mix.spec import MixEffort, MixSource, MixSpec
     from recension.recipes.revert import RevertSpec, revert
     from recension.recipes.settings import Effort, PriorSettings, RowSettings
+    from recension.recipes.simulate.regression import simulate_regression
+    from recension.recipes.simulate.spec import RegressionSpec, SimulateEffort, SimulateTextSpec
+    from recension.recipes.simulate.text import simulate_text
     from recension.recipes.train import train_continue, train_pretrain, train_sft
     from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
@@ -186,6 +203,8 @@ if TYPE_CHECKING:
     from recension.report.audit import AuditReport
     from recension.report.mix import MixReport
     from recension.report.profile import ProfileReport
+    from recension.report.simulate import RegressionReport
+    from recension.report.simulate_text import SimulateTextReport
     from recension.report.tasks import TasksReport
     from recension.report.writing import WritingReport
     from recension.run.verify import Verification, verify

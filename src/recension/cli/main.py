@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reparse": ("recension.cli.writing", "Read the answers of a run anew, under other rules; nobody is asked."),
     "rephrase": ("recension.cli.writing", "Rewrite each text in other styles (WRAP, Nemotron-CC, FinePhrase)."),
     "revert": ("recension.cli.inspect", "Restore the original text of an edited corpus, byte for byte."),
+    "simulate": ("recension.cli.simulate", "What becomes of models that learn from their own output."),
     "train": ("recension.cli.train", "Train models: from scratch, on from another, on exchanges; n-grams."),
     "verify": ("recension.cli.inspect", "Prove that a folder holds what its receipts say."),
     "view": ("recension.cli.inspect", "Write one page that shows the edits."),

@@ -64,12 +64,12 @@ def find_nodes(tables: Tables, words: Ints) -> list[Ints]:
     node = words
     found = [node]
     for level, below in zip(tables.levels[1:], tables.levels[:-1], strict=True):
-        node = _children(level, below, _before(node), words)
+        node = children(level, below, _before(node), words)
         found.append(node)
     return found
 
 
-def _children(level: Level, below: Level, contexts: Ints, words: Ints) -> Ints:
+def children(level: Level, below: Level, contexts: Ints, words: Ints) -> Ints:
     """The node of `level` that extends each context by each word: a bisection of all pairs at once."""
     found = np.full(len(contexts), -1, dtype=np.int64)
     place = np.flatnonzero(contexts >= 0)
