@@ -26,6 +26,14 @@ _HOMES = {
     "TasksReport": "recension.report.tasks",
     "revert": "recension.recipes.revert",
     "RevertSpec": "recension.recipes.revert",
+    "select": "recension.recipes.select",
+    "plan_select": "recension.recipes.select",
+    "train_head": "recension.recipes.select",
+    "SelectSpec": "recension.recipes.select",
+    "SelectEffort": "recension.recipes.select",
+    "HeadSpec": "recension.recipes.select",
+    "SelectReport": "recension.report.select",
+    "HeadReport": "recension.report.select",
     "train_ngram": "recension.recipes.train_ngram",
     "NgramSpec": "recension.recipes.train_ngram",
     "NgramEffort": "recension.recipes.train_ngram",
@@ -91,6 +99,8 @@ __all__ = [
     "EditSpec",
     "Effort",
     "EvaluateEffort",
+    "HeadReport",
+    "HeadSpec",
     "LearningSettings",
     "LossPatternReport",
     "LossPatternSpec",
@@ -111,6 +121,9 @@ __all__ = [
     "RephraseSpec",
     "RevertSpec",
     "RowSettings",
+    "SelectEffort",
+    "SelectReport",
+    "SelectSpec",
     "SftSpec",
     "TasksReport",
     "TasksSpec",
@@ -131,6 +144,7 @@ __all__ = [
     "lend_writer",
     "load_prior",
     "plan_edit",
+    "plan_select",
     "plan_writing",
     "preview",
     "profile",
@@ -138,7 +152,9 @@ __all__ = [
     "reparse",
     "rephrase",
     "revert",
+    "select",
     "train_continue",
+    "train_head",
     "train_ngram",
     "train_pretrain",
     "train_sft",
@@ -161,6 +177,7 @@ if TYPE_CHECKING:
     from recension.recipes.evaluate.spec import EvaluateEffort, LossPatternSpec, PerplexitySpec
     from recension.recipes.evaluate.tasks import TasksSpec, evaluate_tasks
     from recension.recipes.revert import RevertSpec, revert
+    from recension.recipes.select import HeadSpec, SelectEffort, SelectSpec, plan_select, select, train_head
     from recension.recipes.settings import Effort, PriorSettings, RowSettings
     from recension.recipes.train import train_continue, train_pretrain, train_sft
     from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
@@ -171,6 +188,7 @@ if TYPE_CHECKING:
     from recension.report import EditReport, LossPatternReport, PerplexityReport, TrainReport
     from recension.report.audit import AuditReport
     from recension.report.profile import ProfileReport
+    from recension.report.select import HeadReport, SelectReport
     from recension.report.tasks import TasksReport
     from recension.report.writing import WritingReport
     from recension.run.verify import Verification, verify

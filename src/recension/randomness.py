@@ -38,3 +38,14 @@ def uniforms(key: int, positions: NDArray[np.int64], lane: int = 0) -> NDArray[n
         counter = (positions.astype(np.uint64) * np.uint64(1 << 20) + np.uint64(lane)) * _GOLDEN
         bits = _mix(_mix(counter ^ np.uint64(key)) + np.uint64(key))
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def draws(seed: int, contents: NDArray[np.uint64], names: NDArray[np.uint64], lane: int = 0) -> NDArray[np.float64]:
+    """One number in [0, 1) for each of many documents: a function of the seed, the content and the given id (0 for none).
+
+    What `document_key` is to one document; contents and ids come as 64-bit hashes.
+    """
+    with np.errstate(over="ignore"):
+        start = _mix(np.array([seed & 0xFFFFFFFFFFFFFFFF, lane], dtype=np.uint64) + _GOLDEN)
+        bits = _mix(_mix(_mix(contents + start[0]) ^ (names * _GOLDEN)) + start[1])
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reparse": ("recension.cli.writing", "Read the answers of a run anew, under other rules; nobody is asked."),
     "rephrase": ("recension.cli.writing", "Rewrite each text in other styles (WRAP, Nemotron-CC, FinePhrase)."),
     "revert": ("recension.cli.inspect", "Restore the original text of an edited corpus, byte for byte."),
+    "select": ("recension.cli.select", "Choose documents, and say what tail was left behind; fit an education head."),
     "train": ("recension.cli.train", "Train models: from scratch, on from another, on exchanges; n-grams."),
     "verify": ("recension.cli.inspect", "Prove that a folder holds what its receipts say."),
     "view": ("recension.cli.inspect", "Write one page that shows the edits."),

@@ -1,0 +1,191 @@
+"""Rows as texts, ids and places alone: what a score needs, for a fraction of what whole records cost.
+
+The rows are those of `read_piece`, in the same order, under the same ids, and the same ones are bad; only what a record holds
+beside that is left out. Rows of JSON lines in one of the two usual spellings go the short way, every other row the long one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import msgspec
+
+from recension.corpus.columns import column_value
+from recension.corpus.jsonrows import json_record, lines_of, rows_of, text_record
+from recension.corpus.jsonvalues import Raw
+from recension.corpus.layout import Layout
+from recension.corpus.pieces import read_part
+from recension.corpus.rows import BadRow, LinePart, Part, Piece, Place, Reading, Record, RowPart
+from recension.corpus.splitting import BLANK
+from recension.identity import derived_id
+
+BATCH_CHARACTERS, BATCH_ROWS = 1 << 19, 4_096
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_string = msgspec.json.Decoder(str)
+
+
+# text, id, whether the id was given, file, row, offset, length, value
+Row: TypeAlias = "tuple[str | None, str, bool, str, int, int, int, str | None]"
+
+
+@dataclass(slots=True)
+class TextRows:
+    """Rows in order, a column for each thing; a bad row has the text None. `values` are those of one further column."""
+
+    texts: list[str | None] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    given: list[bool] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    values: list[str | None] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        text, name, given, file, number, offset, length, value = row
+        self.texts.append(text)
+        self.ids.append(name)
+        self.given.append(given)
+        self.files.append(file)
+        self.rows.append(number)
+        self.offsets.append(offset)
+        self.lengths.append(length)
+        self.values.append(value)
+
+
+def read_texts(piece: Piece, reading: Reading, layout: Layout, column: str = "") -> Iterator[TextRows]:
+    """The rows of a piece in batches of about half a million characters, with what stands in `column`."""
+    batch, size, left = TextRows(), 0, piece.rows_cap
+    for part in piece.parts:
+        for row in _rows(part, reading, layout, (column, left)):
+            if left is not None:
+                if not left:
+                    yield batch
+                    return
+                left -= 1
+            text = row[0]
+            batch.add(row)
+            size += len(text) if text is not None else row[6]
+            if size >= BATCH_CHARACTERS or len(batch.texts) >= BATCH_ROWS:
+                yield batch
+                batch, size = TextRows(), 0
+    if batch.texts:
+        yield batch
+
+
+def read_chosen(
+    piece: Piece, reading: Reading, layout: Layout, wanted: Sequence[bool]
+) -> Iterator[tuple[int, Record | BadRow]]:
+    """The rows of a piece whose number is `wanted`, whole; the others are passed over as cheaply as can be."""
+    number = 0
+    for part in piece.parts:
+        if isinstance(part, LinePart | RowPart):
+            text = part.file.format.startswith("txt")
+            build = text_record if text else json_record
+            for data, place in lines_of(part) if isinstance(part, LinePart) else rows_of(part):
+                if number >= len(wanted):
+                    return
+                if wanted[number]:
+                    yield number, build(data, place, reading, layout.shapes)
+                number += 1
+        else:
+            for row in read_part(part, reading, layout, len(wanted) - number):
+                if number >= len(wanted):
+                    return
+                if wanted[number]:
+                    yield number, row
+                number += 1
+
+
+def _rows(part: Part, reading: Reading, layout: Layout, wanted: tuple[str, int | None]) -> Iterator[Row]:
+    column, cap = wanted
+    if not isinstance(part, LinePart | RowPart) or part.file.format.startswith("txt"):
+        for whole in read_part(part, reading, layout, cap):
+            yield _long(whole, column)
+        return
+    label, max_row = part.file.label, reading.max_row
+    short = (
+        reading.sought[:1] == ("text",) and "text" in layout.shapes and "." not in column and _is_plain(part.payload)
+    )
+    names = reading.text_key, reading.id_key, column
+    for line, row, offset in _lines(part):
+        found = _short(line, names) if short and len(line) <= max_row else None
+        if found is None:
+            place = Place(label, row, offset, len(line))
+            yield _long(json_record(line, place, reading, layout.shapes), column)
+        elif found[1]:
+            yield found[0], found[1], True, label, row, offset, len(line), found[2]
+        else:
+            name = derived_id(found[0].encode("utf-8"), label, row)
+            yield found[0], name, False, label, row, offset, len(line), found[2]
+
+
+def _lines(part: LinePart | RowPart) -> Iterator[tuple[bytes, int, int]]:
+    if isinstance(part, RowPart):
+        for data, place in rows_of(part):
+            yield data, place.row, place.offset
+        return
+    offset, row = part.offset, part.row
+    for line in part.payload.split(b"\n"):
+        if len(line) > 64 or line.strip(BLANK):
+            yield line, row, offset
+        offset += len(line) + 1
+        row += 1
+
+
+def _is_plain(payload: bytes) -> bool:
+    """Whether the rows of a part are UTF-8 without a NUL, however it is written."""
+    if b"\\u0000" in payload or b"\0" in payload:
+        return False
+    if payload.isascii():
+        return True
+    try:
+        payload.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _short(line: bytes, names: tuple[str, str, str]) -> tuple[str, str, str | None] | None:
+    """Text, given id and value of a plain row; None where anything about it is not plain."""
+    text_key, id_key, column = names
+    try:
+        columns = _object.decode(line)
+        raw = columns[text_key]
+        size = 0
+        for key, value in columns.items():
+            size += len(key) + len(value)
+        # The lengths tell whether the columns are all that the line holds: of a key that stands twice one is missing.
+        count = len(columns)
+        if len(line) != size + 6 * count and len(line) != size + 4 * count + 1:
+            return None
+        text: str = _string.decode(raw)
+        identity = columns.get(id_key)
+        name: str = "" if identity is None or bytes(identity) == b"null" else _string.decode(identity)
+        said = _value_of(columns.get(column)) if column else None
+    except (KeyError, msgspec.DecodeError, msgspec.ValidationError):
+        return None
+    return (text, name, said) if text else None
+
+
+def _value_of(raw: Raw | None) -> str | None:
+    """A string, or the JSON of a number or a truth value."""
+    if raw is None:
+        return None
+    said = bytes(raw)
+    if said[:1] == b'"':
+        return _string.decode(said)
+    return None if said[:1] in (b"{", b"[", b"n") else said.decode("utf-8")
+
+
+def _long(row: Record | BadRow, column: str) -> Row:
+    if isinstance(row, BadRow):
+        return None, row.id, False, row.place.file, row.place.row, row.place.offset, row.place.length, None
+    value = column_value(row, column) if column else None
+    if isinstance(value, bool | int | float):
+        value = msgspec.json.encode(value).decode("utf-8")
+    said, place, document = value if isinstance(value, str) else None, row.place, row.document
+    return document.text, document.id, document.given_id, place.file, place.row, place.offset, place.length, said
