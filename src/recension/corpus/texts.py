@@ -159,14 +159,16 @@ def _short(line: bytes, names: tuple[str, str, str]) -> tuple[str, str, str | No
         for key, value in columns.items():
             size += len(key) + len(value)
         # The lengths tell whether the columns are all that the line holds: of a key that stands twice one is missing.
-        count = len(columns)
-        if len(line) != size + 6 * count and len(line) != size + 4 * count + 1:
+        count, colon = len(columns), len(next(iter(columns))) + 4
+        if len(line) != size + (6 * count if line[colon : colon + 1] == b" " else 4 * count + 1):
             return None
         text: str = _string.decode(raw)
         identity = columns.get(id_key)
         name: str = "" if identity is None or bytes(identity) == b"null" else _string.decode(identity)
+        if column and column not in columns and "metadata" in columns:
+            return None  # a row that we wrote: the column may stand in there
         said = _value_of(columns.get(column)) if column else None
-    except (KeyError, msgspec.DecodeError, msgspec.ValidationError):
+    except (KeyError, StopIteration, msgspec.DecodeError, msgspec.ValidationError):
         return None
     return (text, name, said) if text else None
 

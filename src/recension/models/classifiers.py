@@ -34,12 +34,19 @@ class Classifier(Protocol):
     def rate(self, texts: Sequence[str]) -> Floats: ...
 
 
-@lru_cache(maxsize=2)
 def load_classifier(name: str, device: str = "auto") -> Classifier:
-    """`hf:NAME_OR_PATH[@REVISION]`, or a folder that `select train-head` wrote."""
+    """`hf:NAME_OR_PATH[@REVISION]`, or a folder that `select train-head` wrote; loaded once in each process."""
     if name.startswith("hf:") and name[3:]:
         return _sequence_classifier(name[3:], device)
-    return _head(Path(name))
+    folder = Path(name)
+    place = folder / "model" if (folder / "model" / CARD).is_file() else folder
+    try:
+        state = (place / WEIGHTS).stat()
+    except FileNotFoundError:
+        raise ModelError(
+            f"--head {folder}: no head is there; write a folder of `recension select train-head`, or hf:NAME"
+        ) from None
+    return _head(place, (state.st_mtime_ns, state.st_size))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,24 +65,21 @@ class Head:
         return scores(self.embedder.embed(texts), self.weights)
 
 
-def _head(folder: Path) -> Head:
+@lru_cache(maxsize=2)
+def _head(place: Path, _state: tuple[int, int]) -> Head:
+    """A head of exactly these files."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    place = folder / "model" if (folder / "model" / CARD).is_file() else folder
     try:
         card = json.loads((place / CARD).read_text("utf-8"))
         raw = (place / WEIGHTS).read_bytes()
         weights = load(raw)["weights"].astype(np.float64)
         embedder = load_embedder(card["embedder"])
-    except FileNotFoundError:
-        raise ModelError(
-            f"--head {folder}: no head is there; write a folder of `recension select train-head`, or hf:NAME"
-        ) from None
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise ModelError(f"--head {folder}: damaged ({' '.join(str(error).split())[:120]}); train it again") from None
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise ModelError(f"--head {place}: damaged ({' '.join(str(error).split())[:120]}); train it again") from None
     if card["embedder_spec"] != dict(embedder.spec):
-        raise ModelError(f"--head {folder}: it was trained on another version of the embedder {card['embedder']}")
+        raise ModelError(f"--head {place}: it was trained on another version of the embedder {card['embedder']}")
     return Head(embedder, weights, sha256(raw))
 
 
@@ -119,6 +123,7 @@ class SequenceClassifier:
         return np.concatenate(found) if found else np.zeros(0)
 
 
+@lru_cache(maxsize=1)
 def _sequence_classifier(name: str, device: str) -> SequenceClassifier:
     try:
         import torch
