@@ -1,6 +1,6 @@
-"""Write dsir_weights.json: what data-selection 1.0.3 says of a few texts (`pip install data-selection==1.0.3 nltk==3.9.1`; from nltk 3.10
-on the words of a text are those of another library of regular expressions).
+"""Write dsir_weights.json: what data-selection 1.0.3 says of a few texts.
 
+pip install data-selection==1.0.3 nltk==3.9.1    # from nltk 3.10 on words are those of another library
 python tests/data/dsir_weights.py
 """
 

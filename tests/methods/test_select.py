@@ -13,7 +13,7 @@ import pytest
 
 from recension.methods.audit.words import BUCKETS, bucketed, hashed_words, ngrams
 from recension.methods.select import clusters, tail
-from recension.methods.select.bags import Limits, bags_of, by_arrays, counted, hashed_names, lowered
+from recension.methods.select.bags import Limits, bags_of, by_arrays, hashed_names, lowered
 from recension.methods.select.choice import LAST, Cut, Part, below, best_first, count_of, cut_at
 from recension.methods.select.head import Sums, fitted, scores
 from recension.methods.select.importance import (
@@ -42,7 +42,7 @@ def test_compiled_loops_give_the_numbers_of_the_arrays():
     raws = [lowered(text) for text in strange(400)]
     limits = Limits(1 << 62, 1 << 61)
     ours, theirs = loops.bags(raws, limits), by_arrays(raws, limits)
-    for name in ("singles", "pairs", "words", "digests"):
+    for name in ("singles", "pairs", "words", "digests", "counts"):
         assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
     assert np.array_equal(np.sort(ours.rare_singles), np.sort(theirs.rare_singles)) and len(ours.rare_singles)
     assert np.array_equal(np.sort(ours.rare_pairs), np.sort(theirs.rare_pairs)) and len(ours.rare_pairs)
@@ -64,7 +64,7 @@ def test_sha256_buckets_are_those_of_data_selection():
     """The fixture holds what data-selection 1.0.3 says of these texts; `tests/data/dsir_weights.py` wrote it."""
     known = json.loads(FIXTURE.read_text())
     bags = [Published().bags_of(known[side]) for side in ("target", "raw")]
-    ratio = log_ratio(*(counted(side) for side in bags))
+    ratio = log_ratio(*(side.counts for side in bags))
     raw = bags[1]
     weights = log_weights(raw.singles, raw.pairs, raw.words, ratio)
     assert np.abs(weights - np.array(known["weights"])).max() < 1e-9

@@ -136,7 +136,7 @@ def test_killed_between_passes_and_with_two_workers_it_writes_the_same_bytes(cor
     next((out / "receipts").glob("00001.json")).unlink()  # a finished run that lost a shard begins anew
     recension.select(source, out, spec(target), ONE)
     assert tree(out, PARTS) == tree(drawn[0], PARTS) and recension.verify(out).sound
-    with pytest.raises(ManifestMismatchError, match="keep was 0.2, now 0.3"):
+    with pytest.raises(ManifestMismatchError, match=r"keep was 0\.2, now 0\.3"):
         recension.select(source, out, spec(target, keep=0.3), ONE)
 
 
@@ -265,7 +265,7 @@ def test_inputs_that_cannot_work_are_refused(corpora, tmp_path):
     empty = write_jsonl(tmp_path / "empty.jsonl", [{"words": "x"}])
     with pytest.raises(InputError, match="is --text-key right"):
         recension.select(empty, tmp_path / "a", spec(corpora[1]), ONE)
-    with pytest.raises(InputError, match="--target .* holds no text"):
+    with pytest.raises(InputError, match=r"--target .* holds no text"):
         recension.select(corpora[0], tmp_path / "b", spec(empty), ONE)
     with pytest.raises(InputError, match="no document can be kept"):
         recension.select(corpora[0], tmp_path / "c", spec(corpora[1], min_words=100_000), ONE)

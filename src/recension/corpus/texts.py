@@ -13,11 +13,11 @@ from typing import TypeAlias
 import msgspec
 
 from recension.corpus.columns import column_value
-from recension.corpus.jsonrows import json_record, lines_of, rows_of, text_record
-from recension.corpus.jsonvalues import Raw
+from recension.corpus.jsonrows import json_record, rows_of, text_record
+from recension.corpus.jsonvalues import Raw, is_null
 from recension.corpus.layout import Layout
 from recension.corpus.pieces import read_part
-from recension.corpus.rows import BadRow, LinePart, Part, Piece, Place, Reading, Record, RowPart
+from recension.corpus.rows import BadRow, LinePart, Piece, Place, Reading, Record, RowPart
 from recension.corpus.splitting import BLANK
 from recension.identity import derived_id
 
@@ -45,35 +45,85 @@ class TextRows:
     values: list[str | None] = field(default_factory=list)
 
     def add(self, row: Row) -> None:
-        text, name, given, file, number, offset, length, value = row
-        self.texts.append(text)
-        self.ids.append(name)
-        self.given.append(given)
-        self.files.append(file)
-        self.rows.append(number)
-        self.offsets.append(offset)
-        self.lengths.append(length)
-        self.values.append(value)
+        for column, value in zip(
+            (self.texts, self.ids, self.given, self.files, self.rows, self.offsets, self.lengths, self.values),
+            row,
+            strict=True,
+        ):
+            column.append(value)  # type: ignore[attr-defined]
 
 
 def read_texts(piece: Piece, reading: Reading, layout: Layout, column: str = "") -> Iterator[TextRows]:
     """The rows of a piece in batches of about half a million characters, with what stands in `column`."""
-    batch, size, left = TextRows(), 0, piece.rows_cap
+    maker = _Maker(reading, layout, column, piece.rows_cap)
     for part in piece.parts:
-        for row in _rows(part, reading, layout, (column, left)):
-            if left is not None:
-                if not left:
-                    yield batch
-                    return
-                left -= 1
-            text = row[0]
-            batch.add(row)
-            size += len(text) if text is not None else row[6]
-            if size >= BATCH_CHARACTERS or len(batch.texts) >= BATCH_ROWS:
-                yield batch
-                batch, size = TextRows(), 0
-    if batch.texts:
-        yield batch
+        if isinstance(part, LinePart | RowPart) and not part.file.format.startswith("txt"):
+            yield from maker.lines(part)
+        else:
+            for row in read_part(part, reading, layout, maker.left):
+                if maker.full():
+                    break
+                maker.take(_long(row, column))
+                if maker.ready():
+                    yield maker.given()
+        if maker.full():
+            break
+    if maker.batch.texts:
+        yield maker.given()
+
+
+class _Maker:
+    """Batches in the making."""
+
+    def __init__(self, reading: Reading, layout: Layout, column: str, cap: int | None) -> None:
+        self.batch, self.size, self.left = TextRows(), 0, cap
+        self._reading, self._layout, self._column = reading, layout, column
+
+    def full(self) -> bool:
+        """Whether no more rows count."""
+        return self.left == 0
+
+    def take(self, row: Row) -> None:
+        self.batch.add(row)
+        self.size += len(row[0]) if row[0] is not None else row[6]
+        if self.left is not None:
+            self.left -= 1
+
+    def ready(self) -> bool:
+        return self.size >= BATCH_CHARACTERS or len(self.batch.texts) >= BATCH_ROWS
+
+    def given(self) -> TextRows:
+        batch, self.batch, self.size = self.batch, TextRows(), 0
+        return batch
+
+    def lines(self, part: LinePart | RowPart) -> Iterator[TextRows]:
+        reading, column, label = self._reading, self._column, part.file.label
+        plain = reading.sought[:1] == ("text",) and "text" in self._layout.shapes and "." not in column
+        short = plain and _is_plain(part.payload)
+        names = reading.text_key, reading.id_key, column
+        for line, number, offset in _lines(part):
+            if self.left == 0:
+                return
+            found = _short(line, names) if short and len(line) <= reading.max_row else None
+            if found is None:
+                place = Place(label, number, offset, len(line))
+                self.take(_long(json_record(line, place, reading, self._layout.shapes), column))
+            else:
+                text, name, value = found
+                batch = self.batch
+                batch.texts.append(text)
+                batch.ids.append(name or derived_id(text.encode("utf-8"), label, number))
+                batch.given.append(bool(name))
+                batch.files.append(label)
+                batch.rows.append(number)
+                batch.offsets.append(offset)
+                batch.lengths.append(len(line))
+                batch.values.append(value)
+                self.size += len(text)
+                if self.left is not None:
+                    self.left -= 1
+            if self.size >= BATCH_CHARACTERS or len(self.batch.texts) >= BATCH_ROWS:
+                yield self.given()
 
 
 def read_chosen(
@@ -85,42 +135,20 @@ def read_chosen(
         if isinstance(part, LinePart | RowPart):
             text = part.file.format.startswith("txt")
             build = text_record if text else json_record
-            for data, place in lines_of(part) if isinstance(part, LinePart) else rows_of(part):
+            for line, row, offset in _lines(part):
                 if number >= len(wanted):
                     return
                 if wanted[number]:
-                    yield number, build(data, place, reading, layout.shapes)
+                    place = Place(part.file.label, row, offset, len(line))
+                    yield number, build(line, place, reading, layout.shapes)
                 number += 1
         else:
-            for row in read_part(part, reading, layout, len(wanted) - number):
+            for record in read_part(part, reading, layout, len(wanted) - number):
                 if number >= len(wanted):
                     return
                 if wanted[number]:
-                    yield number, row
+                    yield number, record
                 number += 1
-
-
-def _rows(part: Part, reading: Reading, layout: Layout, wanted: tuple[str, int | None]) -> Iterator[Row]:
-    column, cap = wanted
-    if not isinstance(part, LinePart | RowPart) or part.file.format.startswith("txt"):
-        for whole in read_part(part, reading, layout, cap):
-            yield _long(whole, column)
-        return
-    label, max_row = part.file.label, reading.max_row
-    short = (
-        reading.sought[:1] == ("text",) and "text" in layout.shapes and "." not in column and _is_plain(part.payload)
-    )
-    names = reading.text_key, reading.id_key, column
-    for line, row, offset in _lines(part):
-        found = _short(line, names) if short and len(line) <= max_row else None
-        if found is None:
-            place = Place(label, row, offset, len(line))
-            yield _long(json_record(line, place, reading, layout.shapes), column)
-        elif found[1]:
-            yield found[0], found[1], True, label, row, offset, len(line), found[2]
-        else:
-            name = derived_id(found[0].encode("utf-8"), label, row)
-            yield found[0], name, False, label, row, offset, len(line), found[2]
 
 
 def _lines(part: LinePart | RowPart) -> Iterator[tuple[bytes, int, int]]:
@@ -155,16 +183,14 @@ def _short(line: bytes, names: tuple[str, str, str]) -> tuple[str, str, str | No
     try:
         columns = _object.decode(line)
         raw = columns[text_key]
-        size = 0
-        for key, value in columns.items():
-            size += len(key) + len(value)
+        size = sum(map(len, columns)) + sum(map(len, columns.values()))
         # The lengths tell whether the columns are all that the line holds: of a key that stands twice one is missing.
         count, colon = len(columns), len(next(iter(columns))) + 4
         if len(line) != size + (6 * count if line[colon : colon + 1] == b" " else 4 * count + 1):
             return None
         text: str = _string.decode(raw)
         identity = columns.get(id_key)
-        name: str = "" if identity is None or bytes(identity) == b"null" else _string.decode(identity)
+        name: str = "" if identity is None or is_null(identity) else _string.decode(identity)
         if column and column not in columns and "metadata" in columns:
             return None  # a row that we wrote: the column may stand in there
         said = _value_of(columns.get(column)) if column else None

@@ -33,6 +33,7 @@ class Bags(NamedTuple):
     digests: Hashes
     rare_singles: Hashes
     rare_pairs: Hashes
+    counts: Ints  # how often each bucket is met
 
 
 class Limits(NamedTuple):
@@ -43,11 +44,17 @@ class Limits(NamedTuple):
 
 
 NO_LIMITS = Limits()
+_ASCII = bytes(range(128))
 
 
 def lowered(text: str) -> bytes:
     """A text as its words are compared: ASCII is lowered byte by byte later on."""
-    return text.encode("utf-8", "replace") if text.isascii() else text.lower().encode("utf-8", "replace")
+    raw = text.encode("utf-8", "replace")
+    if text.isascii():
+        return raw
+    # Most texts have quotation marks and dashes beyond ASCII and no capitals, and lowering a whole text is slow.
+    beyond = raw.translate(None, _ASCII).decode("utf-8")
+    return raw if beyond.lower() == beyond else text.lower().encode("utf-8", "replace")
 
 
 def bags_of(texts: Sequence[str], limits: Limits = NO_LIMITS) -> Bags:
@@ -72,7 +79,7 @@ def by_arrays(raws: Sequence[bytes], limits: Limits) -> Bags:
     found: dict[int, Hashes] = {size: hashes for size, hashes, _ in ngrams(words, (1, 2))}
     rare = [found[size][found[size] < np.uint64(limit)] for size, limit in enumerate(limits, 1)]
     buckets = [bucketed(found[size], 0).astype(np.uint16) for size in (1, 2)]
-    return Bags(buckets[0], buckets[1], words.counts, digests_of(words), rare[0], rare[1])
+    return Bags(buckets[0], buckets[1], words.counts, digests_of(words), rare[0], rare[1], counted(*buckets))
 
 
 def digests_of(words: Words) -> Hashes:
@@ -98,9 +105,9 @@ def hashed_names(names: Sequence[str]) -> Hashes:
     return np.where(lengths > 0, found, np.uint64(0))
 
 
-def counted(bags: Bags) -> Ints:
+def counted(singles: Buckets, pairs: Buckets) -> Ints:
     """How often each bucket is met."""
-    return np.bincount(bags.singles, minlength=BUCKETS) + np.bincount(bags.pairs, minlength=BUCKETS)
+    return np.bincount(singles, minlength=BUCKETS) + np.bincount(pairs, minlength=BUCKETS)
 
 
 def pairs_of(words: Ints) -> Ints:

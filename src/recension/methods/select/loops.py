@@ -34,8 +34,10 @@ def bags(raws: Sequence[bytes], limits: Limits) -> Bags:
     words, digests = np.empty(len(raws), np.int64), np.empty(len(raws), np.uint64)
     rare = np.empty(most if limits.singles else 0, np.uint64), np.empty(most if limits.pairs else 0, np.uint64)
     bounds = np.array(limits, dtype=np.uint64)
-    a, b, c, d = _bags(data, ends, (_KINDS, arrays.VALUES), (singles, pairs, words, digests), (*rare, bounds))
-    return Bags(singles[:a].copy(), pairs[:b].copy(), words, digests, rare[0][:c].copy(), rare[1][:d].copy())
+    counts = np.zeros(BUCKETS, np.int64)
+    out = (singles, pairs, words, digests, counts)
+    a, b, c, d = _bags(data, ends, (_KINDS, arrays.VALUES), out, (*rare, bounds))
+    return Bags(singles[:a].copy(), pairs[:b].copy(), words, digests, rare[0][:c].copy(), rare[1][:d].copy(), counts)
 
 
 @lru_cache(maxsize=1)
@@ -77,7 +79,7 @@ def _kind(data, place):
 @numba.njit(cache=True)
 def _bags(data, ends, tables, out, rare):
     kinds, values = tables
-    singles, pairs, words, digests = out
+    singles, pairs, words, digests, counts = out
     rare_singles, rare_pairs, bounds = rare
     single_bound, pair_bound = bounds[0], bounds[1]
     at_single = at_pair = at_rare = at_rare_pair = start = 0
@@ -118,9 +120,13 @@ def _bags(data, ends, tables, out, rare):
                 if pair < pair_bound:
                     rare_pairs[at_rare_pair] = pair
                     at_rare_pair += 1
-                pairs[at_pair] = _bucket(pair)
+                bucket = _bucket(pair)
+                pairs[at_pair] = bucket
+                counts[bucket] += 1
                 at_pair += 1
-            singles[at_single] = _bucket(single)
+            bucket = _bucket(single)
+            singles[at_single] = bucket
+            counts[bucket] += 1
             at_single += 1
             before = word
         words[number] = at_single - first

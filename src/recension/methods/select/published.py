@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recension.methods.audit.words import BUCKETS
-from recension.methods.select.bags import NO_LIMITS, Bags, Buckets, Limits, bags_of
+from recension.methods.select.bags import NO_LIMITS, Bags, Buckets, Limits, bags_of, counted
 
 Ints = NDArray[np.int64]
 
@@ -53,7 +53,8 @@ class Published:
         singles = np.array(self.buckets, dtype=np.uint16)[flat] if len(flat) else np.zeros(0, np.uint16)
         pairs = self._pairs(flat, sizes)
         ours = bags_of(texts, limits)
-        return Bags(singles, pairs, sizes, ours.digests, ours.rare_singles, ours.rare_pairs)
+        counts = counted(singles, pairs)
+        return Bags(singles, pairs, sizes, ours.digests, ours.rare_singles, ours.rare_pairs, counts)
 
     def _pairs(self, flat: Ints, sizes: Ints) -> Buckets:
         left = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(flat))

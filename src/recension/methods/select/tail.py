@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recension.methods.audit.measures import entropy
 from recension.methods.audit.words import BUCKETS, Hashes
-from recension.methods.select.bags import Bags, Limits, counted
+from recension.methods.select.bags import Bags, Limits
 
 Ints = NDArray[np.int64]
 
@@ -95,17 +95,20 @@ class Holding:
     def limits(self) -> Limits:
         return Limits(self.singles.limit, self.pairs.limit)
 
-    def add(self, bags: Bags, domains: Sequence[str], counts: Ints | None = None) -> None:
-        """Documents, with the domain of each. `counts` are those of the buckets, where they are known."""
+    def add(self, bags: Bags, domains: Sequence[str]) -> None:
+        """Documents, with the domain of each."""
         self.documents += len(bags.words)
         self.words += int(bags.words.sum())
         self.lengths += np.bincount(bins_of(bags.words), minlength=LENGTHS)
-        self.buckets += counted(bags) if counts is None else counts
+        self.buckets += bags.counts
         self.singles.add(bags.rare_singles)
         self.pairs.add(bags.rare_pairs)
         self.domains.update(domains)
-        for name, words in zip(domains, bags.words.tolist(), strict=True):
-            self.domain_words[name] += words
+        if len(set(domains)) == 1:
+            self.domain_words[domains[0]] += int(bags.words.sum())
+        else:
+            for name, words in zip(domains, bags.words.tolist(), strict=True):
+                self.domain_words[name] += words
         self._trim()
 
     def join(self, other: Holding) -> None:

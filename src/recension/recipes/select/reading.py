@@ -18,7 +18,7 @@ from recension.methods.density import Sketch
 from recension.methods.density import merged_bytes as merged_sketches
 from recension.methods.density import to_bytes as sketch_to_bytes
 from recension.methods.select import clusters, tail
-from recension.methods.select.bags import Bags, bags_of, counted
+from recension.methods.select.bags import Bags, bags_of
 from recension.methods.select.published import Published
 from recension.methods.select.tail import Holding
 from recension.models.classifiers import load_classifier
@@ -189,7 +189,7 @@ class TargetTask:
         total, published = np.zeros(BUCKETS, np.int64), Published()
         for batch in read_texts(piece, self.reading, self.layout):
             texts = [text for text in batch.texts if text is not None]
-            total += counted(published.bags_of(texts) if self.hash == "sha256" else bags_of(texts))
+            total += (published.bags_of(texts) if self.hash == "sha256" else bags_of(texts)).counts
         return total.tobytes()
 
 

@@ -71,8 +71,10 @@ class Numbered:
         self.names: dict[str, int] = {}
         self.numbers: list[int] = []
 
-    def add(self, name: str) -> None:
-        self.numbers.append(self.names.setdefault(name, len(self.names)))
+    def add(self, names: list[str]) -> None:
+        for name in dict.fromkeys(names):
+            self.names.setdefault(name, len(self.names))
+        self.numbers += map(self.names.__getitem__, names)
 
 
 class SheetMaker:
@@ -84,10 +86,8 @@ class SheetMaker:
         self.files, self.domains = Numbered(), Numbered()
 
     def add(self, batch: TextRows, domains: list[str], columns: dict[str, NDArray[Any]]) -> None:
-        for file in batch.files:
-            self.files.add(file)
-        for domain in domains:
-            self.domains.add(domain)
+        self.files.add(batch.files)
+        self.domains.add(domains)
         batch.texts, batch.values, batch.files = [], [], []  # only what is kept of it
         self.batches.append(batch)
         for name, values in columns.items():
