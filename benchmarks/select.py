@@ -140,7 +140,9 @@ def apart(out: Path, weights: Path) -> dict[str, float]:
     import numpy as np
     import pyarrow.parquet as pq
 
-    scores = np.concatenate([pq.read_table(p, columns=["score"])["score"].to_numpy() for p in sorted(out.glob("*.parquet"))])
+    scores = np.concatenate(
+        [pq.read_table(p, columns=["score"])["score"].to_numpy() for p in sorted(out.glob("*.parquet"))]
+    )
     known = np.load(weights)
     distance = np.abs(scores - known)
     return {

@@ -132,16 +132,16 @@ def test_no_drawers_for_odds_and_ends():
 
 
 PUBLIC = [
-    "Ask", "AuditEffort", "AuditReport", "AuditSpec", "Calls", "ComposeSpec", "ContinueSpec", "Document",
-    "Dropped", "EditReport", "EditSpec", "Effort", "EvaluateEffort", "LearningSettings", "LossPatternReport",
-    "LossPatternSpec", "NgramEffort", "NgramSpec", "Origin", "PerplexityReport", "PerplexitySpec",
-    "PretrainSpec", "Prior", "PriorOptions", "PriorSettings", "ProfileReport", "ProfileSpec", "RecensionError",
-    "ReformulateSpec", "ReparseSpec", "RephraseSpec", "RevertSpec", "RowSettings", "SftSpec", "TasksReport",
-    "TasksSpec", "TokenScores", "TrainEffort", "TrainReport", "Verification", "ViewSpec", "Writer",
-    "WritingReport", "__version__", "audit", "compose", "edit", "evaluate_loss_pattern", "evaluate_ppl",
-    "evaluate_tasks", "lend_writer", "load_prior", "plan_edit", "plan_writing", "preview", "profile",
-    "reformulate", "reparse", "rephrase", "revert", "train_continue", "train_ngram", "train_pretrain",
-    "train_sft", "verify", "view",
+    "Ask", "AuditEffort", "AuditReport", "AuditSpec", "Calls", "ComposeSpec", "ContinueSpec", "Document", "Dropped",
+    "EditReport", "EditSpec", "Effort", "EvaluateEffort", "HeadReport", "HeadSpec", "LearningSettings",
+    "LossPatternReport", "LossPatternSpec", "NgramEffort", "NgramSpec", "Origin", "PerplexityReport",
+    "PerplexitySpec", "PretrainSpec", "Prior", "PriorOptions", "PriorSettings", "ProfileReport", "ProfileSpec",
+    "RecensionError", "ReformulateSpec", "ReparseSpec", "RephraseSpec", "RevertSpec", "RowSettings", "SelectEffort",
+    "SelectReport", "SelectSpec", "SftSpec", "TasksReport", "TasksSpec", "TokenScores", "TrainEffort", "TrainReport",
+    "Verification", "ViewSpec", "Writer", "WritingReport", "__version__", "audit", "compose", "edit",
+    "evaluate_loss_pattern", "evaluate_ppl", "evaluate_tasks", "lend_writer", "load_prior", "plan_edit",
+    "plan_select", "plan_writing", "preview", "profile", "reformulate", "reparse", "rephrase", "revert", "select",
+    "train_continue", "train_head", "train_ngram", "train_pretrain", "train_sft", "verify", "view",
 ]  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from recension.document import JSON
 from recension.errors import MissingExtraError, ModelError
 from recension.identity import sha256
-from recension.methods.select.head import scores
 from recension.models.embedders import load_embedder
 from recension.ports import Embedder
 
@@ -62,7 +61,8 @@ class Head:
         return {"kind": "head", "sha256": self.digest, "embedder": dict(self.embedder.spec)}
 
     def rate(self, texts: Sequence[str]) -> Floats:
-        return scores(self.embedder.embed(texts), self.weights)
+        found: Floats = self.embedder.embed(texts).astype(np.float64) @ self.weights[:-1] + self.weights[-1]
+        return found
 
 
 @lru_cache(maxsize=2)
