@@ -60,6 +60,9 @@ def commands(command: click.Command, name: str, parent: click.Context | None = N
             found = command.get_command(context, child)
             assert found is not None
             yield from commands(found, child, context)
+    below: dict[str, click.Command] = getattr(command, "children", {})  # of a command that is one itself
+    for child, found in below.items():
+        yield from commands(found, child, context)
 
 
 def help_text(context: click.Context) -> str:

@@ -133,17 +133,18 @@ def test_no_drawers_for_odds_and_ends():
 
 PUBLIC = [
     "Ask", "AuditEffort", "AuditReport", "AuditSpec", "Calls", "ComposeSpec", "ContinueSpec", "Document",
-    "Dropped", "EditReport", "EditSpec", "Effort", "EvaluateEffort", "LearningSettings", "LossPatternReport",
-    "LossPatternSpec", "MixEffort", "MixReport", "MixSource", "MixSpec", "NgramEffort", "NgramSpec", "Origin",
-    "PerplexityReport", "PerplexitySpec", "PretrainSpec", "Prior", "PriorOptions", "PriorSettings",
-    "ProfileReport", "ProfileSpec", "RecensionError", "ReformulateSpec", "RegressionReport", "RegressionSpec",
-    "ReparseSpec", "RephraseSpec", "RevertSpec", "RowSettings", "SftSpec", "SimulateEffort",
+    "Dropped", "EditReport", "EditSpec", "Effort", "EvaluateEffort", "HeadReport", "HeadSpec",
+    "LearningSettings", "LossPatternReport", "LossPatternSpec", "MixEffort", "MixReport", "MixSource",
+    "MixSpec", "NgramEffort", "NgramSpec", "Origin", "PerplexityReport", "PerplexitySpec", "PretrainSpec",
+    "Prior", "PriorOptions", "PriorSettings", "ProfileReport", "ProfileSpec", "RecensionError",
+    "ReformulateSpec", "RegressionReport", "RegressionSpec", "ReparseSpec", "RephraseSpec", "RevertSpec",
+    "RowSettings", "SelectEffort", "SelectReport", "SelectSpec", "SftSpec", "SimulateEffort",
     "SimulateTextReport", "SimulateTextSpec", "TasksReport", "TasksSpec", "TokenScores", "TrainEffort",
     "TrainReport", "Verification", "ViewSpec", "Writer", "WritingReport", "__version__", "audit", "compose",
     "edit", "evaluate_loss_pattern", "evaluate_ppl", "evaluate_tasks", "lend_writer", "load_prior", "mix",
-    "plan_edit", "plan_mix", "plan_writing", "preview", "profile", "reformulate", "reparse", "rephrase",
-    "revert", "simulate_regression", "simulate_text", "train_continue", "train_ngram", "train_pretrain",
-    "train_sft", "verify", "view",
+    "plan_edit", "plan_mix", "plan_select", "plan_writing", "preview", "profile", "reformulate", "reparse",
+    "rephrase", "revert", "select", "simulate_regression", "simulate_text", "train_continue", "train_head",
+    "train_ngram", "train_pretrain", "train_sft", "verify", "view",
 ]  # fmt: skip
 
 

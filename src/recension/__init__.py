@@ -32,6 +32,14 @@ _HOMES = {
     "MixReport": "recension.report.mix",
     "revert": "recension.recipes.revert",
     "RevertSpec": "recension.recipes.revert",
+    "select": "recension.recipes.select",
+    "plan_select": "recension.recipes.select",
+    "train_head": "recension.recipes.select",
+    "SelectSpec": "recension.recipes.select",
+    "SelectEffort": "recension.recipes.select",
+    "HeadSpec": "recension.recipes.select",
+    "SelectReport": "recension.report.select",
+    "HeadReport": "recension.report.select",
     "train_ngram": "recension.recipes.train_ngram",
     "NgramSpec": "recension.recipes.train_ngram",
     "NgramEffort": "recension.recipes.train_ngram",
@@ -104,6 +112,8 @@ __all__ = [
     "EditSpec",
     "Effort",
     "EvaluateEffort",
+    "HeadReport",
+    "HeadSpec",
     "LearningSettings",
     "LossPatternReport",
     "LossPatternSpec",
@@ -130,6 +140,9 @@ __all__ = [
     "RephraseSpec",
     "RevertSpec",
     "RowSettings",
+    "SelectEffort",
+    "SelectReport",
+    "SelectSpec",
     "SftSpec",
     "SimulateEffort",
     "SimulateTextReport",
@@ -155,6 +168,7 @@ __all__ = [
     "mix",
     "plan_edit",
     "plan_mix",
+    "plan_select",
     "plan_writing",
     "preview",
     "profile",
@@ -162,9 +176,11 @@ __all__ = [
     "reparse",
     "rephrase",
     "revert",
+    "select",
     "simulate_regression",
     "simulate_text",
     "train_continue",
+    "train_head",
     "train_ngram",
     "train_pretrain",
     "train_sft",
@@ -189,6 +205,7 @@ if TYPE_CHECKING:
     from recension.recipes.mix import mix, plan_mix
     from recension.recipes.mix.spec import MixEffort, MixSource, MixSpec
     from recension.recipes.revert import RevertSpec, revert
+    from recension.recipes.select import HeadSpec, SelectEffort, SelectSpec, plan_select, select, train_head
     from recension.recipes.settings import Effort, PriorSettings, RowSettings
     from recension.recipes.simulate.regression import simulate_regression
     from recension.recipes.simulate.spec import RegressionSpec, SimulateEffort, SimulateTextSpec
@@ -203,6 +220,7 @@ if TYPE_CHECKING:
     from recension.report.audit import AuditReport
     from recension.report.mix import MixReport
     from recension.report.profile import ProfileReport
+    from recension.report.select import HeadReport, SelectReport
     from recension.report.simulate import RegressionReport
     from recension.report.simulate_text import SimulateTextReport
     from recension.report.tasks import TasksReport

@@ -47,3 +47,14 @@ def scattered(*parts: NDArray[np.uint64]) -> NDArray[np.uint64]:
         for part in parts:
             found = _mix((found ^ part) * _GOLDEN + _GOLDEN)
     return found
+
+
+def draws(seed: int, contents: NDArray[np.uint64], names: NDArray[np.uint64], lane: int = 0) -> NDArray[np.float64]:
+    """One number in [0, 1) for each of many documents: a function of the seed, the content and the given id (0 for none).
+
+    What `document_key` is to one document; contents and ids come as 64-bit hashes.
+    """
+    with np.errstate(over="ignore"):
+        start = _mix(np.array([seed & 0xFFFFFFFFFFFFFFFF, lane], dtype=np.uint64) + _GOLDEN)
+        bits = _mix(_mix(_mix(contents + start[0]) ^ (names * _GOLDEN)) + start[1])
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rephrase": ("recension.cli.writing", "Rewrite each text in other styles (WRAP, Nemotron-CC, FinePhrase)."),
     "revert": ("recension.cli.inspect", "Restore the original text of an edited corpus, byte for byte."),
     "simulate": ("recension.cli.simulate", "What becomes of models that learn from their own output."),
+    "select": ("recension.cli.select", "Choose documents, and say what tail was left behind; fit an education head."),
     "train": ("recension.cli.train", "Train models: from scratch, on from another, on exchanges; n-grams."),
     "verify": ("recension.cli.inspect", "Prove that a folder holds what its receipts say."),
     "view": ("recension.cli.inspect", "Write one page that shows the edits."),

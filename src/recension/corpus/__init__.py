@@ -17,6 +17,7 @@ from recension.corpus.pieces import Corpus, open_corpus, read_piece
 from recension.corpus.rows import BadRow, Piece, Place, Reading, Record, SourceFile, TablePart
 from recension.corpus.sources import check_unchanged
 from recension.corpus.tablerows import ORIGIN_TYPE
+from recension.corpus.texts import TextRows, read_chosen, read_texts
 from recension.corpus.writing import FORMATS, TableWriter, Written, open_writer, read_table_rows
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "SourceFile",
     "TablePart",
     "TableWriter",
+    "TextRows",
     "Written",
     "check_unchanged",
     "column_value",
@@ -45,9 +47,11 @@ __all__ = [
     "open_corpus",
     "open_writer",
     "other_columns_of",
+    "read_chosen",
     "read_objects",
     "read_piece",
     "read_table_rows",
+    "read_texts",
     "rebuild",
     "set_aside",
 ]

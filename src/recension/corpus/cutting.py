@@ -145,9 +145,14 @@ class Cutter:
         return piece
 
 
-def draw_stream(file: SourceFile, reading: Reading, cutter: Cutter) -> Generator[Piece, None, str | None]:
-    """Read a file of text or JSON; the value is the sha256 of its bytes, or None where a limit ended it."""
-    stream = Stream(file)
+def draw_stream(
+    file: SourceFile, reading: Reading, cutter: Cutter, known: str = ""
+) -> Generator[Piece, None, str | None]:
+    """Read a file of text or JSON; the value is the sha256 of its bytes, or None where a limit ended it.
+
+    `known` is that hash where an earlier pass has found it: it is not computed again.
+    """
+    stream = Stream(file, known)
     splitter: Splitter | None = None
     row, length = 1, 0
     for chunk in stream:
@@ -205,10 +210,12 @@ def _table_hash(file: SourceFile) -> str:
     return hash_file(file) if file.local or file.format == "arrow" else footer_hash(file)
 
 
-def draw_table(file: SourceFile, reading: Reading, cutter: Cutter) -> Generator[Piece, None, str | None]:
+def draw_table(
+    file: SourceFile, reading: Reading, cutter: Cutter, known: str = ""
+) -> Generator[Piece, None, str | None]:
     """List the groups of a columnar file; the value is the sha256 of the file, or of its footer where it is remote."""
     try:
-        digest = _table_hash(file) if file.stamp else _table_hash.__wrapped__(file)
+        digest = known or (_table_hash(file) if file.stamp else _table_hash.__wrapped__(file))
     except OSError as error:
         raise InputError(f"cannot read {file.where}: {error}; check it and run again") from error
     groups = groups_of(file)

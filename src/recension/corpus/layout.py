@@ -147,8 +147,8 @@ def columns_layout(shapes: tuple[Shape, ...], schemas: Sequence[pa.Schema], read
     return layout_from("columns", shapes, schema.serialize().to_pybytes())
 
 
-def dropped_batch(rows: Sequence[BadRow]) -> pa.RecordBatch:
-    """Rows that were set aside, as they go to `dropped/`."""
+def dropped_batch(rows: Sequence[BadRow], schema: pa.Schema = DROPPED_SCHEMA) -> pa.RecordBatch:
+    """Rows that were set aside, as they go to `dropped/`; further columns of a schema are null."""
     values = [
         (b.id, b.reason, b.detail, p.file, p.row, p.offset, p.length, b.sha256, b.original, b.original_format)
         for b in rows
@@ -156,7 +156,8 @@ def dropped_batch(rows: Sequence[BadRow]) -> pa.RecordBatch:
     ]
     columns = list(zip(*values, strict=True)) if values else [()] * len(DROPPED_SCHEMA)
     arrays = [pa.array(column, kind.type) for column, kind in zip(columns, DROPPED_SCHEMA, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=DROPPED_SCHEMA)
+    arrays += [pa.nulls(len(rows), kind.type) for kind in list(schema)[len(arrays) :]]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def set_aside(record: Record, reason: str, detail: str) -> BadRow:

@@ -73,7 +73,8 @@ class Corpus:
                 break
             check_unchanged(file)
             draw = draw_table if file.format in ("parquet", "arrow") else draw_stream
-            digest = yield from draw(file, self.reading, cutter)
+            known = self.digests.get(file.label, "") if file.stamp else ""  # its stamp says that it is the same file
+            digest = yield from draw(file, self.reading, cutter, known)
             if digest is None:
                 break
             check_unchanged(file)
@@ -92,7 +93,7 @@ def read_piece(piece: Piece, reading: Reading, layout: Layout) -> Iterator[Recor
     """The rows of a piece in order, one at a time."""
     left = piece.rows_cap
     for part in piece.parts:
-        for row in _read_part(part, reading, layout, left):
+        for row in read_part(part, reading, layout, left):
             if left is not None:
                 if not left:
                     return
@@ -100,7 +101,8 @@ def read_piece(piece: Piece, reading: Reading, layout: Layout) -> Iterator[Recor
             yield row
 
 
-def _read_part(part: Part, reading: Reading, layout: Layout, cap: int | None) -> Iterator[Record | BadRow]:
+def read_part(part: Part, reading: Reading, layout: Layout, cap: int | None) -> Iterator[Record | BadRow]:
+    """The rows of a part; no more than `cap` of them need to be read."""
     if isinstance(part, BadPart):
         yield part.bad
     elif isinstance(part, TablePart):

@@ -41,13 +41,13 @@ def open_file(file: SourceFile) -> Iterator[IO[bytes]]:
 
 class Stream:
     """The content of a file in chunks of about 1 MiB. After the last one, `digest` is the sha256 of the raw bytes
-    and `damage` says where a compressed file broke off, if it did.
+    and `damage` says where a compressed file broke off, if it did. A file whose hash is `known` is not hashed again.
     """
 
-    def __init__(self, file: SourceFile) -> None:
+    def __init__(self, file: SourceFile, known: str = "") -> None:
         self.file = file
         self.damage: Fault | None = None
-        self.digest = ""
+        self.digest = known
 
     def __iter__(self) -> Iterator[bytes]:
         raw = self._raw()
@@ -61,15 +61,17 @@ class Stream:
             pass
 
     def _raw(self) -> Iterator[bytes]:
-        digest = hashlib.sha256()
+        digest = None if self.digest else hashlib.sha256()
         with open_file(self.file) as handle:
             try:
                 while chunk := handle.read(CHUNK):
-                    digest.update(chunk)
+                    if digest is not None:
+                        digest.update(chunk)
                     yield chunk
             except driver_errors() as error:
                 raise InputError(f"cannot read {self.file.where}: {reason_of(error)}; run again") from error
-        self.digest = digest.hexdigest()
+        if digest is not None:
+            self.digest = digest.hexdigest()
 
     def _gunzip(self, raw: Iterator[bytes]) -> Iterator[bytes]:
         member: Any = None

@@ -115,7 +115,7 @@ def run_card(run: Run, story: Story) -> str:
             name=part,
             pattern=f"{part}/*.{names[0].split('.', 1)[1]}",
             rows=rows[part],
-            schema={**story.schemas, "dropped": DROPPED_SCHEMA}[part],
+            schema={"dropped": DROPPED_SCHEMA, **story.schemas}[part],
             columns={**COLUMNS.get(part, {}), **(story.columns if part == "data" else {})},
         )
         for part, names in sorted(files.items(), key=lambda item: (item[0] != "data", item[0]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from recension.corpus import DROPPED_SCHEMA, BadRow, TableWriter, dropped_batch,
 from recension.document import JSON
 from recension.run import folder
 from recension.run.manifest import Run
-from recension.run.receipts import FileEntry, Receipt, encode_units, receipt_path, write_receipt
+from recension.run.receipts import FileEntry, Receipt, add_counts, encode_units, receipt_path, write_receipt
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +24,9 @@ MAPPED_PARTS = ("tokens",)  # read through a memory map later, so written as Arr
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan:
-    """How every shard of a run is written. `schemas` maps each part (data, edits, ...) to its Arrow schema."""
+    """How every shard of a run is written. `schemas` maps each part (data, edits, ...) to its Arrow schema; that of
+    `dropped` may begin as `DROPPED_SCHEMA` does and go on.
+    """
 
     out: Path
     key: str
@@ -36,6 +37,10 @@ class ShardPlan:
     @classmethod
     def of(cls, run: Run, format: str, schemas: Mapping[str, Any]) -> ShardPlan:
         return cls(run.out, run.key, run.holder, format, schemas)
+
+    @property
+    def dropped(self) -> Any:
+        return self.schemas.get("dropped", DROPPED_SCHEMA)
 
 
 class ShardWriter:
@@ -72,8 +77,8 @@ class ShardWriter:
         self._units.append(units)
 
     def rows(self, count: int) -> None:
-        """So many rows were read, each of which is one unit."""
-        self._units += [1] * count
+        """So many rows were read, each of them one unit."""
+        self._units.extend([1] * count)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Documents: as many units as rows."""
@@ -87,10 +92,9 @@ class ShardWriter:
         if len(self._waiting) >= DROPPED_BATCH or len(bad.original) > 1 << 20:
             self._flush_dropped()
 
-    def drop_batch(self, batch: pa.RecordBatch) -> None:
-        """Units that do not become documents, as rows of `dropped/`."""
-        for reason, count in Counter(batch.column("reason").to_pylist()).items():
-            self.dropped[reason] = self.dropped.get(reason, 0) + count
+    def drop_all(self, batch: pa.RecordBatch, reasons: Mapping[str, int]) -> None:
+        """Units that do not become documents, as rows of `dropped/`. `reasons` counts them."""
+        add_counts(self.dropped, reasons)
         self.log("dropped", batch)
 
     def log(self, part: str, batch: pa.RecordBatch) -> None:
@@ -113,7 +117,7 @@ class ShardWriter:
                 self._writer("data")  # a shard without documents still has its (empty) file
             receipt_path(out, self.index).unlink(missing_ok=True)
             entries = [self._publish(part) for part in list(self._writers)]
-            for part in ("dropped", *self.plan.schemas):
+            for part in dict.fromkeys(("dropped", *self.plan.schemas)):
                 self._remove_stale(part, entries)
             for part in {entry.part for entry in entries}:
                 folder.sync_folder(out / part)
@@ -136,7 +140,7 @@ class ShardWriter:
 
     def _writer(self, part: str) -> TableWriter:
         if part not in self._writers:
-            schema = DROPPED_SCHEMA if part == "dropped" else self.plan.schemas[part]
+            schema = self.plan.dropped if part == "dropped" else self.plan.schemas[part]
             (self._scratch / part).mkdir(exist_ok=True)
             format = "arrow" if part in MAPPED_PARTS else self.plan.format
             self._writers[part] = open_writer(self._scratch / part / f"{self.index:05d}", schema, format)
@@ -144,7 +148,7 @@ class ShardWriter:
 
     def _flush_dropped(self) -> None:
         if self._waiting:
-            self.log("dropped", dropped_batch(self._waiting))
+            self.log("dropped", dropped_batch(self._waiting, self.plan.dropped))
             self._waiting.clear()
 
     def _publish(self, part: str) -> FileEntry:

@@ -40,6 +40,12 @@ class Bands:
 
 def bands_of(words: Words, owners: Ints, documents: int) -> Bands:
     """The bands of documents whose passages the words are; `owners` names the document of each passage."""
+    _, ranks, keys = band_keys(words, owners, documents)
+    return _kept(Bands(ranks, keys, np.ones(len(keys), np.int64)))
+
+
+def band_keys(words: Words, owners: Ints, documents: int) -> tuple[Ints, Hashes, Hashes]:
+    """The documents that have any words, by number, with their ranks and bands."""
     table = np.full(documents * VALUES, _EMPTY, dtype=np.uint64)
     for _, hashes, passage in ngrams(words, (RUN,)):
         _fill(table, hashes, owners[passage])
@@ -50,13 +56,14 @@ def bands_of(words: Words, owners: Ints, documents: int) -> Bands:
         there = np.bincount(owners, weights=words.counts, minlength=documents)[short] > 0
         _fill(table, stirred(totals[short[there]]), short[there])
     rows = table.reshape(-1, VALUES)
-    rows = rows[~(rows == _EMPTY).all(axis=1)]
+    numbers = np.flatnonzero(~(rows == _EMPTY).all(axis=1))
+    rows = rows[numbers]
     ranks = stirred(rows.min(axis=1), 5)
     rows = _filled(rows)
     keys = np.zeros((len(rows), BANDS), dtype=np.uint64)
     for place in range(VALUES // BANDS):
         keys = stirred(keys + rows[:, place::8], place + 1)
-    return _kept(Bands(ranks, keys, np.ones(len(rows), np.int64)))
+    return numbers, ranks, keys
 
 
 def _fill(table: Hashes, hashes: Hashes, documents: Ints) -> None:

@@ -60,7 +60,7 @@ def hashed_words(texts: Sequence[bytes]) -> Words:
     joined = np.frombuffer(b"\0".join(texts), dtype=np.uint8)
     if not len(joined):
         return Words(np.zeros(0, np.uint64), np.zeros(len(texts), np.int64))
-    kinds = _kinds(joined)
+    kinds = kinds_of(joined)
     signs = bool((kinds == SIGN).any())
     edges = np.flatnonzero(np.diff(kinds, prepend=np.uint8(SPACE), append=np.uint8(SPACE)))
     if signs:
@@ -72,7 +72,7 @@ def hashed_words(texts: Sequence[bytes]) -> Words:
     powers, inverses = _powers(max(_SMALLEST_TABLE, 1 << len(joined).bit_length()))
     sums = np.empty(len(joined) + 1, dtype=np.uint64)
     sums[0] = 0
-    np.cumsum(_VALUES[joined] * powers[: len(joined)], out=sums[1:])
+    np.cumsum(VALUES[joined] * powers[: len(joined)], out=sums[1:])
     hashes = stirred((sums[ends] - sums[starts]) * inverses[starts])
     borders = np.cumsum(lengths + 1) - 1  # where the zero byte behind each text stands
     counts = np.diff(np.searchsorted(starts, borders), prepend=0)
@@ -102,6 +102,18 @@ def _powers(size: int) -> tuple[Hashes, Hashes]:
     return table(_BASE), table(_INVERSE)
 
 
+@lru_cache(maxsize=1)
+def _step_powers(size: int) -> Hashes:
+    factors = np.full(size, _STEP, dtype=np.uint64)
+    factors[0] = 1
+    return np.multiply.accumulate(factors)
+
+
+def powers_of(count: int) -> Hashes:
+    """At least so many powers of one odd number, from 1 up: for hashes of whole sequences."""
+    return _step_powers(max(1 << 12, 1 << (count - 1).bit_length()))
+
+
 def _table() -> tuple[NDArray[np.uint8], Hashes]:
     kinds = np.full(256, LETTER, dtype=np.uint8)
     for byte in range(128):
@@ -111,12 +123,12 @@ def _table() -> tuple[NDArray[np.uint8], Hashes]:
     return kinds, stirred(low + np.uint64(1))
 
 
-_KINDS, _VALUES = _table()
+KINDS, VALUES = _table()
 
 
-def _kinds(joined: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def kinds_of(joined: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What each byte belongs to."""
-    kinds = _KINDS[joined]
+    kinds = KINDS[joined]
     if int(joined.max()) < 0x80:
         return kinds
     second = np.append(joined[1:], np.uint8(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,8 @@ class GatherTask:
                     continue
                 writer.rows(table.num_rows)
                 if part == DROPPED:
-                    writer.drop_batch(_plain(table, DROPPED_SCHEMA))
+                    left_out = _plain(table, DROPPED_SCHEMA)
+                    writer.drop_all(left_out, Counter(left_out.column("reason").to_pylist()))
                     continue
                 stats[part] = _sums(table, self.names)
                 batch = _plain(table, self.plan.schemas[part])

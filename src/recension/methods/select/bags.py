@@ -1,0 +1,115 @@
+"""Texts to hashed words and pairs of words, as arrays, in whole blocks.
+
+Words and hashes are those of `methods/audit/words.py`, of the small letters of a text. Where numba is installed the same
+numbers come out of compiled loops, several times as fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recension.methods.audit.words import BUCKETS, Hashes, Words, bucketed, hashed_words, ngrams, powers_of, stirred
+
+Ints = NDArray[np.int64]
+Buckets = NDArray[np.uint16]
+
+
+class Bags(NamedTuple):
+    """The words and pairs of several texts, one text after the other.
+
+    `singles` and `pairs` are buckets, `words` how many words each text has, `digests` a number for what each says.
+    `rare_singles` and `rare_pairs` are those hashes that lie below the limits that were asked for, in any order.
+    """
+
+    singles: Buckets
+    pairs: Buckets
+    words: Ints
+    digests: Hashes
+    rare_singles: Hashes
+    rare_pairs: Hashes
+    counts: Ints  # how often each bucket is met
+
+
+class Limits(NamedTuple):
+    """Below which hashes n-grams are looked at one by one."""
+
+    singles: int = 0
+    pairs: int = 0
+
+
+NO_LIMITS = Limits()
+_ASCII = bytes(range(128))
+
+
+def lowered(text: str) -> bytes:
+    """A text as its words are compared: ASCII is lowered byte by byte later on."""
+    raw = text.encode("utf-8", "replace")
+    if text.isascii():
+        return raw
+    # Most texts have quotation marks and dashes beyond ASCII and no capitals, and lowering a whole text is slow.
+    beyond = raw.translate(None, _ASCII).decode("utf-8")
+    return raw if beyond.lower() == beyond else text.lower().encode("utf-8", "replace")
+
+
+def bags_of(texts: Sequence[str], limits: Limits = NO_LIMITS) -> Bags:
+    raws = [lowered(text) for text in texts]
+    loops = _loops()
+    found: Bags = by_arrays(raws, limits) if loops is None else loops.bags(raws, limits)
+    return found
+
+
+@cache
+def _loops() -> Any:
+    """The compiled way, where there is one."""
+    if find_spec("numba") is None:
+        return None
+    from recension.methods.select import loops
+
+    return loops
+
+
+def by_arrays(raws: Sequence[bytes], limits: Limits) -> Bags:
+    words = hashed_words(raws)
+    found: dict[int, Hashes] = {size: hashes for size, hashes, _ in ngrams(words, (1, 2))}
+    rare = [found[size][found[size] < np.uint64(limit)] for size, limit in enumerate(limits, 1)]
+    buckets = [bucketed(found[size], 0).astype(np.uint16) for size in (1, 2)]
+    return Bags(buckets[0], buckets[1], words.counts, digests_of(words), rare[0], rare[1], counted(*buckets))
+
+
+def digests_of(words: Words) -> Hashes:
+    """A number for the words of each text, in their order."""
+    starts = np.cumsum(words.counts) - words.counts
+    places = np.arange(len(words.hashes)) - np.repeat(starts, words.counts)
+    weighted = words.hashes * powers_of(int(words.counts.max(initial=1)))[places]
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(weighted)])
+    return stirred(sums[starts + words.counts] - sums[starts], 3)
+
+
+def hashed_names(names: Sequence[str]) -> Hashes:
+    """A number for each name; 0 for an empty one. Names are told apart by every byte, capitals included."""
+    raws = [name.encode("utf-8", "surrogatepass") for name in names]
+    lengths = np.fromiter(map(len, raws), dtype=np.int64, count=len(raws))
+    if not lengths.sum():
+        return np.zeros(len(raws), np.uint64)
+    values = stirred(np.frombuffer(b"".join(raws), dtype=np.uint8).astype(np.uint64) + np.uint64(1), 4)
+    starts = np.cumsum(lengths) - lengths
+    weighted = values * powers_of(int(lengths.max()))[np.arange(len(values)) - np.repeat(starts, lengths)]
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(weighted)])
+    found = stirred(sums[starts + lengths] - sums[starts], 5)
+    return np.where(lengths > 0, found, np.uint64(0))
+
+
+def counted(singles: Buckets, pairs: Buckets) -> Ints:
+    """How often each bucket is met."""
+    return np.bincount(singles, minlength=BUCKETS) + np.bincount(pairs, minlength=BUCKETS)
+
+
+def pairs_of(words: Ints) -> Ints:
+    """How many pairs of neighbours texts of so many words have."""
+    return np.maximum(words - 1, 0)

@@ -1,0 +1,208 @@
+"""The one reading of a corpus: every piece leaves a sheet, what its score is computed of, and a state that adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from recension.corpus import Layout, Piece, Reading, check_unchanged, read_texts
+from recension.methods.audit.words import BUCKETS
+from recension.methods.density import Sketch
+from recension.methods.density import merged_bytes as merged_sketches
+from recension.methods.density import to_bytes as sketch_to_bytes
+from recension.methods.select import clusters, tail
+from recension.methods.select.bags import Bags, bags_of
+from recension.methods.select.published import Published
+from recension.methods.select.tail import Holding
+from recension.models.classifiers import load_classifier
+from recension.models.embedders import load_embedder
+from recension.models.load import PriorOptions
+from recension.models.ngram_tokens import open_tokenizer
+from recension.ports import Ask
+from recension.recipes.priors import load
+from recension.recipes.select.sheets import READ, Features, SheetMaker, place, store
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is computed of each document."""
+
+    method: str
+    hash: str = "fast"
+    prior: str = ""
+    head: str = ""
+    embedder: str = "static"
+    tokenizer: str | None = None
+    domain_key: str = ""
+    options: PriorOptions = PriorOptions()
+
+
+class Left(NamedTuple):
+    """The artefact of the reading: by piece (checksum of the sheet, of the features, rows, good rows), and what adds up."""
+
+    pieces: list[list[int]]
+    holding: bytes
+    sketch: bytes
+
+
+def left_of(state: bytes) -> Left:
+    return Left(*msgspec.msgpack.decode(state))
+
+
+def merge(left: bytes, right: bytes) -> bytes:
+    """The merge of the pass."""
+    a, b = left_of(left), left_of(right)
+    sketch = merged_sketches(a.sketch, b.sketch) if a.sketch else b""
+    return msgspec.msgpack.encode([a.pieces + b.pieces, tail.merged_bytes(a.holding, b.holding), sketch])
+
+
+@dataclass(frozen=True)
+class ReadTask:
+    """Reads a piece. Picklable; models are loaded where it runs."""
+
+    out: Path
+    reading: Reading
+    layout: Layout
+    wanted: Wanted
+
+    def __call__(self, piece: Piece) -> bytes:
+        check_unchanged(piece.files)
+        maker, holding, gathered = SheetMaker(), Holding(), _Gathered(self.wanted)
+        good_rows = 0
+        for batch in read_texts(piece, self.reading, self.layout, self.wanted.domain_key):
+            good = np.array([text is not None for text in batch.texts], dtype=np.bool_)
+            texts = [text for text in batch.texts if text is not None]
+            bags = self._bags(texts, holding)
+            names = [value or file for value, file in zip(batch.values, batch.files, strict=True)]
+            names = [name[: tail.LONGEST_NAME] for name in names]
+            holding.add(bags, [name for name, there in zip(names, good.tolist(), strict=True) if there])
+            gathered.add(texts, bags, good_rows)
+            columns = {"good": good, "words": _spread(bags.words, good), "digests": _spread(bags.digests, good)}
+            columns["tokens"] = _spread(self._tokens(texts), good) if self.wanted.tokenizer else columns["words"]
+            maker.add(batch, names, columns)
+            good_rows += len(texts)
+        check_unchanged(piece.files)
+        sheet = maker.done()
+        checks = [
+            store(place(self.out, READ, piece.index, "sheet"), sheet),
+            store(place(self.out, READ, piece.index, "features"), gathered.features()),
+        ]
+        if self.wanted.method == "dedup":
+            store(place(self.out, READ, piece.index, "bands"), gathered.bands())
+        return msgspec.msgpack.encode(
+            [[[*checks, len(sheet.ids), good_rows]], tail.to_bytes(holding), gathered.sketched()]
+        )
+
+    def _bags(self, texts: Sequence[str], holding: Holding) -> Bags:
+        if self.wanted.hash == "sha256":
+            return self._published.bags_of(texts, holding.limits)
+        return bags_of(texts, holding.limits)
+
+    @cached_property
+    def _published(self) -> Published:
+        return Published()
+
+    def _tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        tokenizer = load_tokenizer(self.wanted.tokenizer or "")
+        found = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return np.fromiter((len(one.ids) for one in found), dtype=np.int64, count=len(texts))
+
+
+def _spread(values: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
+    """Values of the good rows in the places of all rows."""
+    if good.all():
+        return values
+    found = np.zeros(len(good), dtype=values.dtype)
+    found[good] = values
+    return found
+
+
+class _Gathered:
+    """What the score of a method is computed of, batch by batch."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._parts: list[tuple[NDArray[Any], ...]] = []
+        self._sketch = Sketch.empty() if wanted.method == "density" else None
+
+    def add(self, texts: Sequence[str], bags: Bags, first: int) -> None:
+        wanted = self._wanted
+        if not texts:
+            return
+        if wanted.method == "dsir":
+            self._parts.append((bags.singles, bags.pairs))
+        elif wanted.method == "perplexity":
+            scores = load(wanted.prior, wanted.options).prior.score(list(texts), Ask())
+            self._parts.append((np.array([_perplexity(one.logprobs) for one in scores]),))
+        elif wanted.method == "edu":
+            self._parts.append((load_classifier(wanted.head, wanted.options.device).rate(texts),))
+        elif self._sketch is not None:
+            vectors = load_embedder(wanted.embedder).embed(texts)
+            self._sketch.add(vectors)
+            self._parts.append((vectors.ravel(),))
+        else:
+            self._parts.append(clusters.bands_of(texts, first))
+
+    def _column(self, number: int, kind: Any) -> NDArray[Any]:
+        parts = [part[number] for part in self._parts]
+        return np.concatenate(parts) if parts else np.zeros(0, kind)
+
+    def features(self) -> Features:
+        if self._wanted.method == "dsir":
+            return Features(singles=self._column(0, np.uint16), pairs=self._column(1, np.uint16))
+        if self._sketch is not None:
+            return Features(vectors=self._column(0, np.float32))
+        if self._wanted.method == "dedup":
+            return Features()
+        return Features(scores=self._column(0, np.float64))
+
+    def bands(self) -> clusters.Banded:
+        return clusters.banded(self._column(0, np.uint64), self._column(1, np.uint32))
+
+    def sketched(self) -> bytes:
+        return b"" if self._sketch is None else sketch_to_bytes(self._sketch)
+
+
+def _perplexity(logprobs: NDArray[np.float32]) -> float:
+    known = logprobs[np.isfinite(logprobs)].astype(np.float64)
+    return float(np.exp(-known.mean())) if len(known) else float("nan")
+
+
+@dataclass(frozen=True)
+class TargetTask:
+    """Counts the buckets of a piece of the target."""
+
+    reading: Reading
+    layout: Layout
+    hash: str
+
+    def __call__(self, piece: Piece) -> bytes:
+        total, published = np.zeros(BUCKETS, np.int64), Published()
+        for batch in read_texts(piece, self.reading, self.layout):
+            texts = [text for text in batch.texts if text is not None]
+            total += (published.bags_of(texts) if self.hash == "sha256" else bags_of(texts)).counts
+        return total.tobytes()
+
+
+def merge_counts(left: bytes, right: bytes) -> bytes:
+    return (np.frombuffer(left, np.int64) + np.frombuffer(right, np.int64)).tobytes()
+
+
+@lru_cache(maxsize=1)
+def load_tokenizer(name: str) -> Any:
+    """A tokenizer.json, or the fast tokenizer of a model."""
+    if Path(name).is_file():
+        return open_tokenizer(Path(name))
+    from recension.models import hub
+
+    place, revision = hub.split_name(name.removeprefix("hf:"))
+    return hub.tokens_of(hub.load_fast(place, revision)).tokenizer

@@ -1,0 +1,172 @@
+"""What a reading leaves of each document, a file for each piece: later passes read these, and not the corpus again.
+
+Sheets are no product. A checksum in the receipt of their pass says whether they are whole, and they go when a run is sealed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zlib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from recension.corpus import TextRows
+from recension.errors import OutputError
+from recension.run import folder
+
+Ints = NDArray[np.int64]
+
+READ, SCORE, KEPT, PAIRS = "read", "score", "kept", "pairs"
+
+
+@dataclass(slots=True, eq=False)
+class Sheet:
+    """One entry for every row of a piece, good or bad, in order."""
+
+    ids: list[str] = field(default_factory=list)
+    given: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    good: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    labels: list[str] = field(default_factory=list)  # of files
+    files: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    rows: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    offsets: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    lengths: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    names: list[str] = field(default_factory=list)  # of domains
+    domains: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    words: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    tokens: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    digests: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+
+
+@dataclass(slots=True, eq=False)
+class Features:
+    """What the score is computed of, of the good rows alone: buckets, vectors, or the score itself."""
+
+    singles: NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
+    pairs: NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
+    vectors: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    scores: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0, np.float64))
+
+
+@dataclass(slots=True, eq=False)
+class Ranked:
+    """How the rows of a piece rank, bad ones last, with what a choice needs beside that."""
+
+    scores: NDArray[np.float64]
+    ranks: NDArray[np.uint64]
+    amounts: Ints  # words or tokens
+    words: Ints
+    digests: NDArray[np.uint64]
+
+
+class Numbered:
+    """Gathers names that come again and again as numbers."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, int] = {}
+        self.numbers: list[int] = []
+
+    def add(self, names: list[str]) -> None:
+        for name in dict.fromkeys(names):
+            self.names.setdefault(name, len(self.names))
+        self.numbers += map(self.names.__getitem__, names)
+
+
+class SheetMaker:
+    """A sheet in the making, batch by batch."""
+
+    def __init__(self) -> None:
+        self.batches: list[TextRows] = []
+        self.columns: dict[str, list[NDArray[Any]]] = {name: [] for name in ("good", "words", "tokens", "digests")}
+        self.files, self.domains = Numbered(), Numbered()
+
+    def add(self, batch: TextRows, domains: list[str], columns: dict[str, NDArray[Any]]) -> None:
+        self.files.add(batch.files)
+        self.domains.add(domains)
+        batch.texts, batch.values, batch.files = [], [], []  # only what is kept of it
+        self.batches.append(batch)
+        for name, values in columns.items():
+            self.columns[name].append(values)
+
+    def done(self) -> Sheet:
+        def gathered(name: str, kind: Any) -> Any:
+            return np.array([value for batch in self.batches for value in getattr(batch, name)], dtype=kind)
+
+        columns = {name: np.concatenate(parts) for name, parts in self.columns.items() if parts}
+        return Sheet(
+            ids=[name for batch in self.batches for name in batch.ids],
+            given=gathered("given", np.bool_),
+            labels=list(self.files.names),
+            files=np.array(self.files.numbers, dtype=np.int32),
+            rows=gathered("rows", np.int64),
+            offsets=gathered("offsets", np.int64),
+            lengths=gathered("lengths", np.int64),
+            names=list(self.domains.names),
+            domains=np.array(self.domains.numbers, dtype=np.int32),
+            **columns,
+        )
+
+
+def place(out: Path, name: str, index: int, what: str) -> Path:
+    return out / "passes" / name / f"{index:05d}.{what}"
+
+
+def store(path: Path, sheet: Any) -> int:
+    """Write a sheet beside its place and move it there; the value is its checksum. It need not survive a power cut."""
+    packed = [_packed(getattr(sheet, item.name)) for item in fields(sheet)]
+    with folder.writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}")
+        checksum = 0
+        with beside.open("wb") as file:
+            head = msgspec.msgpack.encode([kind for kind, _ in packed])
+            for part in (len(head).to_bytes(8, "little"), head, *(body for _, body in packed)):
+                file.write(part)
+                checksum = zlib.crc32(part, checksum)
+        beside.replace(path)
+    return checksum
+
+
+def load(path: Path, kind: type[Any], checksum: int | None = None) -> Any:
+    """A sheet read back; one that is not what was written is refused."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise OutputError(f"{path} has gone: start over with --fresh") from None
+    if checksum is not None and zlib.crc32(raw) != checksum:
+        raise OutputError(f"{path} is not what was written: start over with --fresh")
+    size = int.from_bytes(raw[:8], "little")
+    at, columns = 8 + size, []
+    for form, length in msgspec.msgpack.decode(raw[8:at]):
+        body = memoryview(raw)[at : at + length]
+        columns.append(msgspec.msgpack.decode(body) if form == "names" else np.frombuffer(body, dtype=form))
+        at += length
+    return kind(*columns)
+
+
+def _packed(value: Any) -> tuple[tuple[str, int], Any]:
+    if isinstance(value, list):
+        raw = msgspec.msgpack.encode(value)
+        return ("names", len(raw)), raw
+    flat = np.ascontiguousarray(value)
+    return (flat.dtype.str, flat.nbytes), flat.reshape(-1).view(np.uint8).data
+
+
+def clear(out: Path, name: str) -> None:
+    """Let the sheets of a pass go."""
+    with folder.writing(out):
+        for path in (out / "passes" / name).glob("*"):
+            if path.suffix in (".sheet", ".features", ".bands", ".ranks", ".kept"):
+                path.unlink()
+
+
+def forget(out: Path) -> None:
+    """Begin anew: passes and receipts go."""
+    with folder.writing(out):
+        for name in ("receipts", "passes"):
+            shutil.rmtree(out / name, ignore_errors=True)

@@ -1,0 +1,101 @@
+"""Texts alone are the rows that whole records are: same order, same ids, the same ones bad."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recension.corpus import BadRow, Reading, column_value, read_chosen, read_texts
+from tests.corpus.tools import read_all
+
+LINES = [
+    b'{"id": "a", "text": "Loose spelling, \\u00e9 and \\"quotes\\".", "domain": "x"}',
+    b'{"id":"b","text":"Tight spelling","domain":7}',
+    b'{"text": "no id at all"}',
+    b'{"id": 5, "text": "an id that is a number"}',
+    b'{"id": null, "text": "an id that is null", "domain": true}',
+    b'{"id": "dup", "text": "one", "text": "two"}',
+    b'{"id":"dup4","ab":1,"ab":1,"text":"two","c":2}',
+    b'{"id": "mixed","text":"mixed spelling", "domain": "x"}',
+    b'  {"id": "indented", "text": "white space around"}  ',
+    b"",
+    b"   ",
+    b"{broken",
+    b'{"id": "nul", "text": "a\\u0000b"}',
+    b'{"id": "esc\\u00e9", "t\\u0065xt": "an escaped key"}',
+    b'{"id": "empty", "text": ""}',
+    b'{"id": "wrong", "text": 5}',
+    b'{"id": "nothing"}',
+    b'{"id": "utf8", "text": "\xff"}',
+    b'{"id": "sur", "text": "\\ud800"}',
+    b'{"id": "long", "text": "' + b"x" * 600 + b'"}',
+    b'{"id": "chat", "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]}',
+    b'{"id": "ours", "text": "t", "origin": {"kind": "human", "root": "r", "parent": "r", "method": "", "run": "", '
+    b'"generation": 0, "edition": 1}, "metadata": "{\\"domain\\":\\"m\\"}"}',
+]
+
+
+def check(path, reading, **ask):
+    whole = read_all(path, reading, **ask)
+    rows = [
+        (row.id, None, None) if isinstance(row, BadRow)
+        else (row.document.id, row.document.text, column_value(row, "domain"))
+        for row in whole.rows
+    ]  # fmt: skip
+    places = [(row.place.file, row.place.row, row.place.offset, row.place.length) for row in whole.rows]
+    batches = [b for piece in whole.pieces for b in read_texts(piece, reading, whole.corpus.layout, "domain")]
+    found = [row for b in batches for row in zip(b.ids, b.texts, b.values, strict=True)]
+    assert [(name, text) for name, text, _ in found] == [(name, text) for name, text, _ in rows]
+    said = [value if value is None or isinstance(value, str) else json.dumps(value) for _, _, value in rows]
+    assert [value for _, _, value in found] == said
+    assert [p for b in batches for p in zip(b.files, b.rows, b.offsets, b.lengths, strict=True)] == places
+    given = [not isinstance(row, BadRow) and row.document.given_id for row in whole.rows]
+    assert [g for b in batches for g in b.given] == given
+    first, size = 0, 0
+    for piece in whole.pieces:
+        size = sum(len(b.ids) for b in read_texts(piece, reading, whole.corpus.layout))
+        wanted = [i % 3 != 1 for i in range(size)]
+        chosen = dict(read_chosen(piece, reading, whole.corpus.layout, wanted))
+        assert sorted(chosen) == [i for i in range(size) if i % 3 != 1]
+        assert all(type(row) is type(whole.rows[first + i]) for i, row in chosen.items())
+        assert all(getattr(row, "place", None) == whole.rows[first + i].place for i, row in chosen.items())
+        first += size
+    assert first == len(whole.rows)
+    return rows
+
+
+@pytest.mark.parametrize("without", [(), (17,), (12, 17)])
+@pytest.mark.parametrize("shape", ["auto", "mixed"])
+def test_json_lines(tmp_path, without, shape):
+    """With and without what sends a whole block the long way: bytes that are not UTF-8, a NUL."""
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"\n".join(line for i, line in enumerate(LINES) if i not in without) + b"\n")
+    reading = Reading(max_row=500, shape=shape)
+    rows = check(path, reading)
+    assert ("dup", None, None) not in rows and len(rows) == 20 - len(without)
+    check(path, reading, shard_bytes=300)
+    check(path, reading, limit=9)
+
+
+def test_json_arrays_text_and_tables(tmp_path):
+    (tmp_path / "array.json").write_text(json.dumps([{"id": "a", "text": "one"}, 5, {"text": "two", "domain": "d"}]))
+    check(tmp_path / "array.json", Reading())
+    (tmp_path / "lines.txt").write_text("one\n\ntwo\r\nthree")
+    check(tmp_path / "lines.txt", Reading(text_unit="line"))
+    pq.write_table(
+        pa.table({"id": ["a", None, "c"], "text": ["x", "y", None], "domain": ["d", None, "e"]}), tmp_path / "t.parquet"
+    )
+    check(tmp_path / "t.parquet", Reading())
+
+
+def test_a_file_is_hashed_once_however_often_it_is_read(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"text": "one"}\n')
+    corpus = read_all(path).corpus
+    digest = corpus.digests["rows.jsonl"]
+    corpus.digests["rows.jsonl"] = "known"
+    list(corpus.pieces(100))
+    assert corpus.digests["rows.jsonl"] == "known" and len(digest) == 64
