@@ -15,13 +15,13 @@ from recension.engines.local import LocalEngine, available_cores
 from recension.methods.audit import shift, spread
 from recension.methods.audit.chain import generations
 from recension.methods.audit.measures import NAMES, Stretch, effects, figures_of
-from recension.methods.audit.panel import Side, panel_of
-from recension.methods.audit.picture import components, tsne
+from recension.methods.audit.panel import Side, rewritten, spelt
+from recension.methods.audit.picture import POINTS, Drawing, placed
 from recension.methods.audit.resampling import Draws, draw, whole
 from recension.models.embedders import load_embedder
 from recension.models.load import PriorOptions
 from recension.ports import Ask
-from recension.recipes.audit.samples import Design, artefact, material, sides, texts_of, units_at
+from recension.recipes.audit.samples import Design, artefact, material, sides, texts_of, tokens_at
 from recension.recipes.priors import load
 from recension.run.manifest import Run
 from recension.run.passes import Pass, run_pass
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 
 GENERATIONS = 5
 DRAWN_AT_ONCE, SCORED_AT_ONCE = 20, 32
-SHIFT_UNITS, SHIFT_DRAWS, MAP_POINTS = 800, 60, 240
+SHIFT_UNITS, SHIFT_DRAWS = 800, 60
 BINS = 20
 CURVE = "curve"
 
@@ -98,14 +98,14 @@ class CurveTask:
     def __call__(self, _: Chunk) -> bytes:
         found = material(self.design).match
         reference = whole(found.left)
-        units = units_at(found.panel, reference)
+        units = tokens_at(found.panel, reference)
         side = Side(reference.starts, reference.sizes, np.zeros_like(reference.starts), np.zeros_like(reference.starts))
         rows: list[list[float]] = []
         texts: list[str] = []
         for made in generations(found.panel, side, GENERATIONS, self.design.seed + 1):
-            panel = panel_of([units, made])
+            panel = rewritten(found.panel, [units, made])
             rows.append(effects(*figures_of(panel, *(Stretch(s.starts, s.sizes) for s in panel.sides))).tolist())
-            texts = texts or ["".join(unit.surfaces).strip() for unit in made]
+            texts = texts or [text.strip() for text in spelt(found.panel, made)]
         return msgspec.msgpack.encode([rows, texts])
 
 
@@ -200,6 +200,7 @@ def scored(rows: Floats, clusters: NDArray[np.int64]) -> spread.Scored:
 class ShiftTask:
     design: Design
     embedder: str
+    drawing: Drawing
 
     def __call__(self, _: Chunk) -> bytes:
         stuff = material(self.design)
@@ -219,14 +220,14 @@ class ShiftTask:
             texts = [["".join(unit.surfaces).strip() for unit in units[:SHIFT_UNITS]] for units in stuff.units]
             vectors = [model.embed(part) for part in texts]
             result["embedded"] = [shift.embedded(vectors[0], other)._asdict() for other in vectors[1:]]
-            few = np.concatenate([part[:MAP_POINTS] for part in vectors])
-            owners = [i for i, part in enumerate(vectors) for _ in part[:MAP_POINTS]]
-            result["map"] = [owners, tsne(few).round(3).tolist(), components(few).round(4).tolist()]
+            few = [part[: POINTS[self.drawing]] for part in vectors]
+            owners = [i for i, part in enumerate(few) for _ in part]
+            result["map"] = [owners, placed(np.concatenate(few), self.drawing).round(4).tolist()]
         return msgspec.json.encode(result)
 
 
-def shifted(bench: Bench, design: Design, embedder: str) -> dict[str, Any]:
-    work = Pass("shift", [SHIFT_UNITS, SHIFT_DRAWS, MAP_POINTS], ShiftTask(design, embedder), _only)
+def shifted(bench: Bench, design: Design, embedder: str, drawing: Drawing) -> dict[str, Any]:
+    work = Pass("shift", [SHIFT_UNITS, SHIFT_DRAWS, POINTS[drawing]], ShiftTask(design, embedder, drawing), _only)
     found: dict[str, Any] = msgspec.json.decode(bench.done(work, 1, 1))
     return found
 
