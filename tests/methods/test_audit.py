@@ -207,13 +207,13 @@ def test_equal_halves_are_not_called_narrow_and_contracted_text_is():
     for number in range(8):
         order = random.permutation(900)
         halves = [[TEXTS[i] for i in order[part]] for part in (slice(0, 90), slice(90, 180))]
-        levels.append(verdict_on(*halves, words=5_000, seed=number).level)
+        levels.append(verdict_on(*halves, words=4_000, seed=number, draws=40).level)
     assert sum(level in ("at-risk", "collapsed") for level in levels) <= 1  # 8 times 5 % is 0.4
     # The second generation of a model of one half, against the other half: about two generations, by every figure.
     order = random.permutation(900)
     own = panel([TEXTS[i] for i in order[:80]], [])
     made = list(generations(own, own.sides[0], 2, seed=9))[1]
-    found = verdict_on([TEXTS[i] for i in order[80:160]], spelt(own, made), 20_000)
+    found = verdict_on([TEXTS[i] for i in order[80:160]], spelt(own, made), 12_000, draws=40)
     assert found.level == "collapsed" and 1.4 < found.median <= 2, found
 
 

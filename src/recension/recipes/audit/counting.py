@@ -38,6 +38,8 @@ from recension.run.shards import ShardPlan, ShardWriter
 PART, CROWDED = "counts", "density"
 SCHEMA = pa.schema([("corpus", pa.int64()), ("state", pa.large_binary())])
 SMALLEST_SHARD, LARGEST_SHARD, SHARDS = 1 << 20, 64 << 20, 64
+WORTH = 8.0  # seconds of work below which a second process takes longer to begin than it saves
+SPEED = 8e6  # bytes that are read and counted in a second, about
 SPARE = 1.2  # the sample is cut to units and matched later, which costs a little of it, and marks count as words there
 
 
@@ -116,7 +118,12 @@ class CountTask:
 
 
 def _state(corpus: int, state: bytes) -> pa.RecordBatch:
-    columns = [pa.array([corpus], pa.int64()), pa.array([state], pa.large_binary())]
+    """One row, from its bytes: `pa.array` of a list would import pandas wherever that is installed, for a second."""
+    number, ends = np.array([corpus], np.int64), np.array([0, len(state)], np.int64)
+    columns = [
+        pa.Array.from_buffers(pa.int64(), 1, [None, pa.py_buffer(number.tobytes())]),
+        pa.Array.from_buffers(pa.large_binary(), 1, [None, pa.py_buffer(ends.tobytes()), pa.py_buffer(state)]),
+    ]
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
@@ -142,7 +149,7 @@ def count(run: Run, wanted: Counting, workers: int, max_dropped: float | None, o
     parts = {PART: SCHEMA} | ({CROWDED: SCHEMA} if wanted.embedder != "none" else {})
     plan = ShardPlan.of(run, "parquet", parts)
     task = CountTask(plan, wanted.corpora.sources, wanted.keys, wanted.budget, wanted.tests.tobytes(), wanted.embedder)
-    engine = LocalEngine(max(1, min(workers or available_cores(), -(-data.size // size))))
+    engine = LocalEngine(max(1, min(processes(workers, data.size / SPEED), -(-data.size // size))))
     execute(run, task, data, engine, Bounds(size, None, max_dropped, data.expected), observer)
     data.check_unchanged()
     sums = totals(run.out)
@@ -152,6 +159,11 @@ def count(run: Run, wanted: Counting, workers: int, max_dropped: float | None, o
             f"none of the {sums.rows:,} rows could be used ({reasons}): see {run.out / 'dropped'}; the columns are "
             f"{', '.join(data.columns_seen()) or 'none'}: is --text-key right?"
         )
+
+
+def processes(asked: int, seconds: float) -> int:
+    """As many as asked for; left open, one for each core, and no other than this where there are few seconds to share."""
+    return asked or (available_cores() if seconds > WORTH else 1)
 
 
 def shard_size(total: int) -> int:

@@ -118,7 +118,9 @@ class ProfileSpec:
 class AuditEffort:
     """How an audit or a profile is carried out. None of it changes a figure."""
 
-    workers: int = setting(0, "Processes. 0 = one for each core.", metavar="N", group="Effort")
+    workers: int = setting(
+        0, "Processes. 0 = one for each core, and one where there is little to do.", metavar="N", group="Effort"
+    )
     max_dropped: float | None = setting(
         None, "Fail when more than this share of the rows had to be set aside.", metavar="SHARE", group="Effort"
     )

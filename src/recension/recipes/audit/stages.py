@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recension.engines.local import LocalEngine, available_cores
+from recension.engines.local import LocalEngine
 from recension.methods.audit import shift, spread
 from recension.methods.audit.chain import generations
 from recension.methods.audit.measures import NAMES, Stretch, effects, figures_of
@@ -21,6 +22,7 @@ from recension.methods.audit.resampling import Draws, draw, whole
 from recension.models.embedders import load_embedder
 from recension.models.load import PriorOptions
 from recension.ports import Ask
+from recension.recipes.audit.counting import processes
 from recension.recipes.audit.samples import Design, artefact, material, sides, texts_of, tokens_at
 from recension.recipes.priors import load
 from recension.run.manifest import Run
@@ -33,6 +35,7 @@ GENERATIONS = 5
 DRAWN_AT_ONCE, SCORED_AT_ONCE = 20, 32
 SHIFT_UNITS, SHIFT_DRAWS = 800, 60
 BINS = 20
+DRAWN = 5e-7  # seconds of a word in a draw, about
 CURVE = "curve"
 
 
@@ -66,8 +69,8 @@ class Bench:
     workers: int
     observer: Observer
 
-    def done(self, work: Pass, count: int, size: int) -> bytes:
-        """The artefact of a pass over `count` things, `size` to a piece."""
+    def done(self, work: Pass, count: int, size: int, seconds: float = math.inf) -> bytes:
+        """The artefact of a pass over `count` things, `size` to a piece, that takes about so long."""
         pieces = -(-count // size)
         finished = 0
 
@@ -77,7 +80,7 @@ class Bench:
             self.observer.update(Progress(work.name, fraction=finished / pieces))
 
         self.observer.update(Progress(work.name))
-        engine = LocalEngine(max(1, min(self.workers or available_cores(), pieces)))
+        engine = LocalEngine(max(1, min(processes(self.workers, seconds), pieces)))
         return run_pass(self.run, work, engine, Chunks(count, size), told)
 
 
@@ -133,7 +136,9 @@ class DrawTask:
 
 def draws(bench: Bench, design: Design, count: int) -> Draws:
     work = Pass("draws", [count], DrawTask(design), operator.add)
-    table = np.frombuffer(bench.done(work, count, DRAWN_AT_ONCE)).reshape(count, 2 * len(NAMES))
+    table = np.frombuffer(bench.done(work, count, DRAWN_AT_ONCE, count * design.budget * DRAWN)).reshape(
+        count, 2 * len(NAMES)
+    )
     return Draws(table[:, : len(NAMES)], table[:, len(NAMES) :])
 
 
