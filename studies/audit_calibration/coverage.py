@@ -138,7 +138,7 @@ def classifiers(data: Path) -> list[dict[str, Any]]:
         tables = [shift.features(panel, side) for side in sides]
         table = np.concatenate(tables).astype(np.float64)
         owners = np.arange(len(table)) >= len(tables[0])
-        folds = shift._folds(owners, np.concatenate([side.clusters for side in sides]))
+        folds = shift.folds_of(owners, shift.owned(panel, sides).names)
         ridge = shift._held_out(shift._centred(table), np.where(owners, 1.0, -1.0)[:, None], folds)[:, 0]
         logistic = np.zeros(len(table))
         for fold in range(shift.FOLDS):

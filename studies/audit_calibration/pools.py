@@ -161,7 +161,7 @@ def verdict(
         curve_of(found, seed) if curve is None else curve,
         left_out(found),
     )
-    return judge(evidence, found.words), found.words
+    return judge(evidence, found.words, sources=found.sources), found.words
 
 
 def against(panel: Panel, reference: Side, candidate: list[Ints]) -> Panel:

@@ -1,10 +1,12 @@
 """Does an audit hold what it says? Known cases on real text, and how often the verdict is right.
 
 python studies/audit_calibration/run.py DATA [--part null|power|sizes|shift|llm|edited|small]... [--minutes 8] [--written DIR]
+    [--where domain=fiction]...
 
 DATA is a folder of human and synthetic JSON lines. Every case goes through the samples, the matching, the chain and the
 verdict of `audit`, without the run folder around it. A finished case is a line of trials.jsonl beside this file, so the study
-can be stopped at any time and goes on where it was; --minutes stops it. results.json is made of all lines that are there.
+can be stopped at any time and goes on where it was; --minutes stops it. Several processes may work on it, each on its own
+cases (--where). results.json is made of all lines that are there.
 Intervals are Clopper-Pearson's. DIR holds texts that other scripts wrote: edited.py (our own edits), small.py (chains of small
 language models).
 """
@@ -67,7 +69,7 @@ def null(given: argparse.Namespace) -> Iterator[Case]:
     """Human against human, split by source."""
 
     def one(domain: str, budget: int, seed: int) -> list[tuple[dict[str, Any], Verdict, int]]:
-        panel = pools.pool(given.data, f"human/{domain}.train", 1_300_000)
+        panel = pools.pool(given.data, f"human/{domain}.train", max(300_000, int(2.6 * budget)))
         some = [pools.first(side, int(budget * 1.02)) for side in pools.halves(panel, seed)]
         return [({}, *pools.verdict(pools.selected(panel, some), budget, DRAWS, seed))]
 
@@ -83,7 +85,7 @@ def power(given: argparse.Namespace) -> Iterator[Case]:
     """Chains of one half against the other half, audited whole."""
 
     def one(domain: str, seed: int) -> list[tuple[dict[str, Any], Verdict, int]]:
-        panel = pools.pool(given.data, f"human/{domain}.train", 1_300_000)
+        panel = pools.pool(given.data, f"human/{domain}.train", 4 * BUDGET)
         some = [pools.first(side, int(BUDGET * 1.02)) for side in pools.halves(panel, seed)]
         panel = pools.selected(panel, some)
         reference, start = panel.sides
@@ -315,6 +317,7 @@ def main() -> None:
     parser.add_argument("--part", action="append", choices=sorted(PARTS))
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--written", type=Path)
+    parser.add_argument("--where", action="append", default=[])
     given = parser.parse_args()
     until = time.monotonic() + 60 * given.minutes
     names = {"null": ("budget", "domain", "seed"), "power": ("domain", "seed"), "small": ("domain", "seed")}
@@ -326,6 +329,9 @@ def main() -> None:
     for part in given.part or PARTS:
         for case in PARTS[part](given):
             if (case.part, *(str(value) for value in case.key.values())) in done:
+                continue
+            wanted = [part.split("=") for part in given.where]
+            if any(str(case.key.get(name, value)) != value for name, value in wanted):
                 continue
             if time.monotonic() > until:
                 left += 1

@@ -147,6 +147,25 @@ def test_a_map_keeps_neighbours_together(drawing):
     assert drawing_of("pca") == ("pca", "") and drawing_of("auto")[0] in ("opentsne", "exact")
 
 
+def test_a_source_of_both_sides_is_held_out_on_both():
+    """Three subjects, each on both sides: a classifier that had seen one side of a subject would take the other for it."""
+    random = np.random.default_rng(1)
+    texts = [[" ".join(random.choice([f"{s}w{k}" for k in range(40)], 40)) for _ in range(8)] for s in "abc"]
+    sides = [
+        [u for s, rows in zip(order, texts, strict=True) for t in rows for u in units_of(t, s, 40)]
+        for order in ("abc",) * 2
+    ]
+    both = panel_of(sides)
+    tables = [shift.features(both, side) for side in both.sides]
+    owner = shift.owned(both, both.sides)
+    found = shift.classifier(tables[0], tables[1], owner, 20, 0)
+    assert 0.3 < found.value < 0.7
+    apart = shift.Owned(
+        owner.clusters, np.where(np.arange(len(owner.names)) < len(tables[0]), owner.names, 9 - owner.names)
+    )
+    assert shift.classifier(tables[0], tables[1], apart, 20, 0).value < 0.2
+
+
 def test_stepping_down_controls_the_family_and_keeps_the_order():
     random = np.random.default_rng(3)
     null = random.normal(size=(999, 20))
@@ -242,6 +261,8 @@ def evidence(effect: list[float], noise: float) -> Evidence:
 def test_the_table_of_verdicts(effect, noise, level):
     found = judge(evidence(effect, noise), words=10_000)
     assert found.level == level, found.reasons
+    few = judge(evidence(effect, noise), words=10_000, sources=7)
+    assert few.level == ("inconclusive" if level == "healthy" else level) and (few.needed is None or level != "healthy")
     assert len(found.reasons) >= 3
 
 

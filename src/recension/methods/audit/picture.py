@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import numpy as np
@@ -24,6 +23,8 @@ PERPLEXITY, STEPS, EARLY = 30.0, 300, 100
 
 def drawing_of(wanted: Literal["auto"] | Drawing) -> tuple[Drawing, str]:
     """How the map is drawn, and by which version of what; auto: openTSNE where it is installed, else exactly."""
+    from importlib.metadata import PackageNotFoundError, version
+
     if wanted == "exact" or wanted == "pca":  # noqa: PLR1714, mypy narrows nothing else
         return wanted, ""
     try:

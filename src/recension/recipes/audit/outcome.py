@@ -71,7 +71,7 @@ def report_of(found: Findings, about: Mapping[str, Any]) -> AuditReport:
     match = found.material.match
     figures = figures_of(match.panel, *sides(match))
     agreement = agreement_of(found.scored)
-    verdict = judge(_evidence(found, figures, agreement[0]), match.words, found.margin)
+    verdict = judge(_evidence(found, figures, agreement[0]), match.words, found.margin, match.sources)
     left, right = sides(match)
     panel = match.panel
     values = dict(zip(NAMES, zip(*figures, strict=True), strict=True)) | _scored_values(found.scored)

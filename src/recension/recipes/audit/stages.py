@@ -214,10 +214,10 @@ class ShiftTask:
         for parts in (found.left, found.right):
             side = Side(*(np.concatenate([getattr(part, f) for part in parts]) for f in Side.__slots__))
             chosen.append(side.only(np.arange(min(SHIFT_UNITS, len(side.starts)))))
-        clusters = np.concatenate([side.clusters for side in chosen])
+        owner = shift.owned(found.panel, chosen)
         tables = [shift.features(found.panel, side) for side in chosen]
         result: dict[str, Any] = {
-            "auc": shift.classifier(tables[0], tables[1], clusters, SHIFT_DRAWS, self.design.seed)._asdict(),
+            "auc": shift.classifier(tables[0], tables[1], owner, SHIFT_DRAWS, self.design.seed)._asdict(),
             **{n: v._asdict() for n, v in shift.excess(found, SHIFT_DRAWS, self.design.seed).items()},
         }
         if self.embedder != "none":
