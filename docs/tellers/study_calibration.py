@@ -9,33 +9,103 @@ from typing import Any
 from tellers.words import table
 
 TITLE = "Calibration of the audit"
-ROOT = Path(__file__).parents[2]
+FOLDER = Path(__file__).parents[2] / "studies" / "audit_calibration"
 FAMILIES = ("repetition", "tail", "concentration")
+HEAD = ("case", "trials", "at risk or worse", "healthy", "placed at")
 
 
 def told() -> str:
-    path = ROOT / "studies" / "audit_calibration" / "results.json"
-    found = json.loads(path.read_text(encoding="utf-8"))
-
-    def row(name: str, one: dict[str, Any]) -> tuple[str, ...]:
-        shares = (one["at_risk_or_worse"], one["healthy"])
-        told = [f"{share:.0%} ({low:.0%} to {high:.0%})" for share, low, high in shares]
-        return (name, f"{one['trials']}", *told, f"{one['placed_at']:g}" if "placed_at" in one else "–")
-
-    rows = [row(f"human halves by source, {int(n):,} words", one) for n, one in found["null"]["found"].items()]
-    budget = found["power"]["setting"]["chain_budget"]
-    rows += [row(f"n-gram chain, {name}, {budget:,} words", one) for name, one in found["power"]["found"].items()]
-    budget = found["shift"]["setting"]["chain_budget"]
-    rows.append(row(f"human text of another domain, {budget:,} words", found["shift"]["found"]["all"]))
-    cases = {**found["llm"]["found"], **found["sizes"]["found"]}
-    told = [
-        (name, one["level"], f"{one['generations']:g}", *(f"{one['families'].get(f, ['–'])[0]}" for f in FAMILIES))
-        for name, one in cases.items()
+    found = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
+    words = f"{found['budget']:,} words"
+    rows = [_rate(f"human halves by source, {int(n):,} words", one) for n, one in found["null"].items()]
+    rows += [_rate(f"n-gram chain, generation {n}, {words}", one) for n, one in found["power"].items()]
+    for name, one in found["sizes"].items():
+        audited, generation = name.split(", ")
+        rows.append(_rate(f"chain of 300,000 words, generation {generation}, {int(audited):,} audited", one))
+    rows += [
+        _rate(f"chain of small language models, generation {n}", one) for n, one in found["small"].items() if n != "0"
     ]
+    rows += [_rate("the human half that such a chain began with", one) for n, one in found["small"].items() if n == "0"]
+    rows += [_rate(f"human text of another domain, {words}", one) for one in found["shift"].values()]
+    for name, one in found["edited"].items():
+        share, against = name.split(", ")
+        rows.append(_rate(f"our own edits, {float(share):.0%} of the tokens changed, against {against}", one))
+    parts = [
+        f"Real text of up to fifteen human domains, {found['draws']} draws; shares with Clopper-Pearson intervals. *Placed "
+        "at*: the median, over trials, of the median generation of all figures. Every trial is a line of `trials.jsonl`.",
+        table(HEAD, rows),
+        _goals(found),
+    ]
+    parts += _cases(found["cases"])
+    if (FOLDER / "coverage.json").is_file():
+        parts.append(_coverage(json.loads((FOLDER / "coverage.json").read_text(encoding="utf-8"))))
+    return "\n\n".join(parts)
+
+
+def _rate(name: str, one: dict[str, Any]) -> tuple[str, ...]:
+    shares = (one["at_risk_or_worse"], one["healthy"])
+    told = [f"{share:.0%} ({low:.0%} to {high:.0%})" for share, low, high in shares]
+    return (name, f"{one['trials']}", *told, "–" if one["placed_at"] is None else f"{one['placed_at']:g}")
+
+
+def _goals(found: dict[str, Any]) -> str:
+    """What the study set out to show, and how far it got."""
+    null = found["null"]
+    trials = sum(one["trials"] for one in null.values())
+    wrong = sum(one["levels"].get(level, 0) for one in null.values() for level in ("at-risk", "collapsed"))
+    lines = [
+        f"- *False alarms* in at most 5% of 200 human splits or more: {wrong} of {trials}"
+        + ("." if trials >= 200 else ", so far; the others are a matter of machine time."),
+        f"- *Healthy* in at least 80% at 500,000 words: {_share(null.get('500000'), 'healthy')}.",
+        "- *At risk or worse* by generation 5 in at least 95% of 100 n-gram chains at 100,000 words: "
+        f"{_share(found['power'].get('5'), 'at_risk_or_worse')}.",
+        f"- The same for 20 chains of small language models: {_share(found['small'].get('5'), 'at_risk_or_worse')}.",
+    ]
+    return "What it was to show, and what it shows:\n\n" + "\n".join(lines)
+
+
+def _share(one: dict[str, Any] | None, name: str) -> str:
+    if one is None:
+        return "no trial yet, for want of machine time"
+    share, low, high = one[name]
+    return f"{share:.0%} of {one['trials']} ({low:.0%} to {high:.0%})"
+
+
+def _cases(lines: list[dict[str, Any]]) -> list[str]:
+    found = []
+    for part, title in (
+        ("llm", "Text of language models, whatever comes of it (pairs compared as pairs); generations by family:"),
+        ("shift", "Human text of another domain, case by case:"),
+    ):
+        own = sorted((line for line in lines if line["part"] == part), key=lambda line: line["case"])
+        rows = [
+            (
+                line["case"],
+                f"{line['words']:,}",
+                line["level"],
+                "–" if line["generations"] is None else f"{line['generations']:g}",
+                *(f"{line['families'].get(f, ['–'])[0]}" for f in FAMILIES),
+            )
+            for line in own
+        ]
+        if rows:
+            found.append(f"{title}\n\n" + table(("case", "words", "level", "median", *FAMILIES), rows))
+    return found
+
+
+def _coverage(found: dict[str, Any]) -> str:
+    """Which interval holds, and which classifier."""
+    rows = [
+        (case, method, f"{one['held']:.0%}", f"{one['worst_figure']:.0%}", f"{one['width']:g}")
+        for case, methods in found["coverage"].items()
+        for method, one in methods.items()
+    ]
+    areas = [(one["case"], f"{one['ridge']:.3f}", f"{one['logistic']:.3f}") for one in found["classifiers"]]
     return (
-        "Five human domains; shares with Clopper-Pearson intervals. *Placed at*: the median, over trials, of the median "
-        "generation of all figures.\n\n"
-        + table(("case", "trials", "at risk or worse", "healthy", "placed at"), rows)
-        + "\n\nSingle cases: text of language models, and n-gram chains that are six times as large as what is audited of "
-        "them. Generations by family.\n\n" + table(("case", "level", "median", *FAMILIES), told)
+        f"Which 95% interval holds the true effect, over all figures, in {found['trials']} pairs of samples of "
+        f"{found['words']:,} words with {found['draws']} draws each? *Width* is the median width over the figures, 1 being "
+        "that of the central 95% of the effects themselves.\n\n"
+        + table(("samples of", "interval", "held", "held, worst figure", "width"), rows)
+        + "\n\nArea under the curve of the classifier of `audit` (ridge) and of logistic regression, on the same folds:\n\n"
+        + table(("sides", "ridge", "logistic regression"), areas)
     )

@@ -1,10 +1,14 @@
 """Does an audit hold what it says? Known cases on real text, and how often the verdict is right.
 
-python studies/audit_calibration/run.py DATA [--part null|power|shift|llm|sizes]... [--splits 20] [--draws 100]
+python studies/audit_calibration/run.py DATA [--part null|power|sizes|shift|llm|edited|small]... [--minutes 8] [--written DIR]
+    [--where domain=fiction]...
 
 DATA is a folder of human and synthetic JSON lines. Every case goes through the samples, the matching, the chain and the
-verdict of `audit`, without the run folder around it. Results are written to results.json beside this file, part by part, so
-that parts can be run on their own. Intervals are Clopper-Pearson's.
+verdict of `audit`, without the run folder around it. A finished case is a line of trials.jsonl beside this file, so the study
+can be stopped at any time and goes on where it was; --minutes stops it. Several processes may work on it, each on its own
+cases (--where). results.json is made of all lines that are there.
+Intervals are Clopper-Pearson's. DIR holds texts that other scripts wrote: edited.py (our own edits), small.py (chains of small
+language models).
 """
 
 from __future__ import annotations
@@ -14,75 +18,224 @@ import gzip
 import json
 import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pools
 
-from recension.methods.audit.chain import generations
-from recension.methods.audit.folds import Fold, Item
-from recension.methods.audit.measures import KINDS, NAMES, effects, figures_of
 from recension.methods.audit.panel import Unit, panel_of, units_of
-from recension.methods.audit.resampling import draw, left_out, match, observed, whole
-from recension.methods.audit.verdict import Evidence, Verdict, judge
+from recension.methods.audit.resampling import match
+from recension.methods.audit.verdict import Verdict
 
 HERE = Path(__file__).parent
-DOMAINS = ("fiction", "technical_proposals", "textbook_openstax", "reviews", "finance_news")
-Rows = list[dict[str, Any]]
+TRIALS, RESULTS = HERE / "trials.jsonl", HERE / "results.json"
+SMALL = ("biomed_abstracts", "web")  # too few words for 100,000 on both sides
+MIDDLE = ("broadcast_news", "encyclopedia", "gov_speeches", "math_word_problems", "textbook")
+LARGE = (
+    "fiction", "fiction_more", "technical_proposals", "textbook_openstax", "finance_news", "consumer_health", "reviews",
+    "cot_instructions",
+)  # fmt: skip
+CHAINED = ("fiction", "technical_proposals", "textbook_openstax", "reviews", "finance_news")
+NULL = ((20_000, (*LARGE, *MIDDLE, *SMALL), 14), (100_000, (*LARGE, *MIDDLE), 16), (500_000, LARGE, 25))
+CHAINS, BUDGET, DRAWS = 20, 100_000, 60
+LARGER = 6
+BLOCK = 5  # seeds of one domain that are done in a row, before the next domain has its turn
 
 
-def read(data: Path, name: str) -> Rows:
-    with gzip.open(data / f"{name}.jsonl.gz", "rt") as file:
-        return [json.loads(line) for line in file]
+class Case(NamedTuple):
+    part: str
+    key: dict[str, Any]
+    judged: Callable[[], list[tuple[dict[str, Any], Verdict, int]]]
 
 
-def source(row: dict[str, Any]) -> str:
-    """The novel, proposal or module that a row is of."""
-    return str(row["id"]).split("#")[0]
-
-
-def units(rows: Rows, budget: int, key: str = "text") -> list[Unit]:
-    fold = Fold(int(budget * 1.2))
-    fold.add([Item(row[key], str(row["id"]), source(row)) for row in rows if row.get(key)])
-    return [u for p in fold.sample for _ in range(p.times) for u in units_of(p.text, p.cluster, 100)]
-
-
-def verdict(left: Sequence[Unit], right: Sequence[Unit], budget: int, draws: int, seed: int = 0) -> tuple[Verdict, int]:
-    panel = panel_of([left, right])
-    found = match(panel, budget)
-    side = whole(found.left)
-    own = [
-        Unit(tuple(panel.texts[i] for i in panel.tokens[start : start + size]), "")
-        for start, size in zip(side.starts.tolist(), side.sizes.tolist(), strict=True)
-    ]
-    single = panel_of([own])
-    curve = []
-    for made in generations(single, single.sides[0], 5, seed + 1):
-        both = panel_of([own, made])
-        curve.append(effects(*figures_of(both, *(whole([s]) for s in both.sides))))
-    families = tuple(kind.family for kind in KINDS.values())
-    drawn = draw(found, range(draws), seed)
-    evidence = Evidence(NAMES, families, effects(*observed(found)), drawn, np.array(curve), left_out(found))
-    return judge(evidence, found.words), found.words
-
-
-def told(found: Verdict, words: int) -> dict[str, Any]:
+def told(key: dict[str, Any], found: Verdict, words: int) -> dict[str, Any]:
     return {
+        **key,
         "level": found.level,
         "words": words,
         "generations": None if found.median is None else round(found.median, 2),
         "families": {f.name: [round(f.value, 2), round(f.low, 2), round(f.high, 2), f.state] for f in found.families},
+        "needed": found.needed,
     }
 
 
-def split(rows: Rows, seed: int) -> tuple[Rows, Rows]:
-    """Random halves by source."""
-    groups = sorted({source(row) for row in rows})
-    np.random.default_rng(seed).shuffle(groups)
-    chosen = set(groups[: len(groups) // 2])
-    return [r for r in rows if source(r) in chosen], [r for r in rows if source(r) not in chosen]
+# --- the parts --------------------------------------------------------------------------------------------------------
+
+
+def null(given: argparse.Namespace) -> Iterator[Case]:
+    """Human against human, split by source."""
+
+    def one(domain: str, budget: int, seed: int) -> list[tuple[dict[str, Any], Verdict, int]]:
+        panel = pools.pool(given.data, f"human/{domain}.train", max(300_000, int(2.6 * budget)))
+        some = [pools.first(side, int(budget * 1.02)) for side in pools.halves(panel, seed)]
+        return [({}, *pools.verdict(pools.selected(panel, some), budget, DRAWS, seed))]
+
+    for start in range(0, max(count for _, _, count in NULL), BLOCK):
+        for budget, domains, count in NULL:
+            for domain in domains:
+                for seed in range(start, min(start + BLOCK, count)):
+                    key = {"budget": budget, "domain": domain, "seed": seed}
+                    yield Case("null", key, lambda d=domain, b=budget, s=seed: one(d, b, s))
+
+
+def power(given: argparse.Namespace) -> Iterator[Case]:
+    """Chains of one half against the other half, audited whole."""
+
+    def one(domain: str, seed: int) -> list[tuple[dict[str, Any], Verdict, int]]:
+        panel = pools.pool(given.data, f"human/{domain}.train", 4 * BUDGET)
+        some = [pools.first(side, int(BUDGET * 1.02)) for side in pools.halves(panel, seed)]
+        panel = pools.selected(panel, some)
+        reference, start = panel.sides
+        curve = pools.curve_of(match(panel, BUDGET), seed)
+        found = []
+        for number, made in enumerate(pools.written(panel, start, 100 + seed), 1):
+            both = pools.against(panel, reference, made)
+            found.append(({"generation": number}, *pools.verdict(both, BUDGET, DRAWS, seed, curve)))
+        return found
+
+    for start in range(0, CHAINS, BLOCK):
+        for domain in CHAINED:
+            for seed in range(start, start + BLOCK):
+                yield Case("power", {"domain": domain, "seed": seed}, lambda d=domain, s=seed: one(d, s))
+
+
+def sizes(given: argparse.Namespace) -> Iterator[Case]:
+    """A chain that is larger than what is audited of it: what a sample of it shows, and all of it."""
+
+    def one(domain: str, audited: int) -> list[tuple[dict[str, Any], Verdict, int]]:
+        whole = LARGER * BUDGET // 2
+        panel = pools.pool(given.data, f"human/{domain}.train", 1_300_000)
+        some = [pools.first(side, int(whole * 1.02)) for side in pools.halves(panel, 0)]
+        panel = pools.selected(panel, some)
+        reference, start = panel.sides
+        curve, found = None, []
+        for number, made in enumerate(pools.written(panel, start, 7), 1):
+            both = pools.against(panel, pools.first(reference, int(audited * 1.02)), made)
+            both = pools.selected(both, [both.sides[0], pools.first(both.sides[1], int(audited * 1.02))])
+            if curve is None:
+                curve = pools.curve_of(match(both, audited), 0)
+            found.append(({"generation": number}, *pools.verdict(both, audited, DRAWS, 0, curve)))
+        return found
+
+    for domain in CHAINED:
+        for audited in (BUDGET // 2, LARGER * BUDGET // 2):
+            key = {"domain": domain, "chain": LARGER * BUDGET // 2, "budget": audited}
+            yield Case("sizes", key, lambda d=domain, a=audited: one(d, a))
+
+
+def shift(given: argparse.Namespace) -> Iterator[Case]:
+    """Human text of another domain, both ways."""
+    sides: dict[str, list[Unit]] = {}
+
+    def units(domain: str) -> list[Unit]:
+        if domain not in sides:
+            sides[domain] = pools.units(pools.read(given.data, f"human/{domain}.train"), int(BUDGET * 1.02))
+        return sides[domain]
+
+    def one(left: str, right: str) -> list[tuple[dict[str, Any], Verdict, int]]:
+        return [({}, *pools.verdict(panel_of([units(left), units(right)]), BUDGET, DRAWS))]
+
+    for left in CHAINED:
+        for right in CHAINED:
+            if left != right:
+                yield Case("shift", {"case": f"{right} against {left}"}, lambda a=left, b=right: one(a, b))
+
+
+TEXTS = (
+    ("human/textbook_openstax.train", "synthetic/textbook_mistral7b.train"),
+    ("human/textbook_openstax.train", "synthetic/textbook_gpt4.train"),
+    ("human/cot_instructions.train", "synthetic/alpaca_gpteacher_codealpaca"),
+)
+PAIRED = (
+    ("fast_detect_open_models", "human", "machine", "model"),
+    ("outfox_essays_valid", "human", "machine", "model"),
+    ("detectrl_quads_news_stories", "human", "machine", "model"),
+    ("detectrl_quads_news_stories", "human", "human_polished", None),
+    ("detectrl_quads_news_stories", "human", "human_dipper", None),
+    ("detectrl_quads_news_stories", "human", "human_backtranslated", None),
+    ("mixset_edits", "original", "edited", "operation"),
+)
+
+
+def llm(given: argparse.Namespace) -> Iterator[Case]:
+    """Text of language models, whatever comes of it. Pairs are compared as pairs."""
+
+    def unpaired(left: Sequence[Unit], right: Sequence[Unit]) -> list[tuple[dict[str, Any], Verdict, int]]:
+        return [({}, *pools.verdict(panel_of([left, right]), BUDGET, DRAWS))]
+
+    def paired(rows: pools.Rows, keys: tuple[str, str]) -> list[tuple[dict[str, Any], Verdict, int]]:
+        return [({}, *pools.verdict(panel_of(pools.pairs(rows, keys, BUDGET)), BUDGET, DRAWS, paired=True))]
+
+    for left, right in TEXTS:
+        yield Case(
+            "llm",
+            {"case": f"{right} against {left}"},
+            lambda a=left, b=right: unpaired(*(pools.units(pools.read(given.data, n), BUDGET) for n in (a, b))),
+        )
+    for name, human, machine, by in PAIRED:
+        rows = pools.read(given.data, f"paired/{name}")
+        if name == "mixset_edits":
+            rows = [row for row in rows if row["original_is"] == "human"]
+        for kind in sorted({str(row[by]) for row in rows}) if by else [""]:
+            some = [row for row in rows if not by or str(row[by]) == kind]
+            key = {"case": f"{name}: {machine} against {human}{f', {kind}' if kind else ''}"}
+            yield Case("llm", key, lambda r=some, k=(human, machine): paired(r, k))
+    rows = pools.read(given.data, "synthetic/instruction_responses_12models")
+    for model in sorted({row["model"] for row in rows}):
+        own, others = ([r for r in rows if (r["model"] == model) is mine] for mine in (True, False))
+        yield Case(
+            "llm",
+            {"case": f"12 models: {model} against the other eleven"},
+            lambda a=others, b=own: unpaired(pools.units(a, BUDGET), pools.units(b, BUDGET)),
+        )
+
+
+def edited(given: argparse.Namespace) -> Iterator[Case]:
+    """Texts that our own `edit` changed, against their originals as pairs and against other text as `audit` meets them."""
+    for path in sorted(given.written.glob("edited-*.jsonl.gz")) if given.written else ():
+        _, domain, share = path.name.removesuffix(".jsonl.gz").split("-")
+
+        def one(file: Path = path, domain: str = domain) -> list[tuple[dict[str, Any], Verdict, int]]:
+            with gzip.open(file, "rt", encoding="utf-8") as lines:
+                rows = [json.loads(line) for line in lines]
+            both = panel_of(pools.pairs(rows, ("original", "text"), BUDGET))
+            sources = {pools.source(row) for row in rows}
+            other = [r for r in pools.read(given.data, f"human/{domain}.train") if pools.source(r) not in sources]
+            apart = panel_of([pools.units(other, BUDGET), pools.units(rows, BUDGET)])
+            return [
+                ({"against": "originals"}, *pools.verdict(both, BUDGET, DRAWS, paired=True)),
+                ({"against": "other texts"}, *pools.verdict(apart, BUDGET, DRAWS)),
+            ]
+
+        yield Case("edited", {"domain": domain, "changed": share}, one)
+
+
+def small(given: argparse.Namespace) -> Iterator[Case]:
+    """Chains of small language models: each was trained on what the one before it wrote."""
+    for path in sorted(given.written.glob("small-*.json.gz")) if given.written else ():
+
+        def one(file: Path = path) -> list[tuple[dict[str, Any], Verdict, int]]:
+            with gzip.open(file, "rt", encoding="utf-8") as lines:
+                written = json.load(lines)
+            sides = [[u for name, text in part for u in units_of(text, name, pools.UNIT)] for part in written["sides"]]
+            found = []
+            for number, side in enumerate(sides[1:]):
+                panel = panel_of([sides[0], side])
+                budget = min(BUDGET, *(part.words for part in panel.sides))
+                found.append(({"generation": number}, *pools.verdict(panel, budget, DRAWS)))
+            return found
+
+        _, domain, seed = path.name.removesuffix(".json.gz").split("-")
+        yield Case("small", {"domain": domain, "seed": int(seed)}, one)
+
+
+PARTS = {"null": null, "power": power, "sizes": sizes, "shift": shift, "llm": llm, "edited": edited, "small": small}
+
+
+# --- what is known so far ---------------------------------------------------------------------------------------------
 
 
 def clopper_pearson(hits: int, of: int, level: float = 0.95) -> tuple[float, float]:
@@ -94,7 +247,7 @@ def clopper_pearson(hits: int, of: int, level: float = 0.95) -> tuple[float, flo
 
     def solve(wanted: Callable[[float], bool]) -> float:
         low, high = 0.0, 1.0
-        for _ in range(60):
+        for _ in range(40):
             middle = (low + high) / 2
             low, high = (middle, high) if wanted(middle) else (low, middle)
         return (low + high) / 2
@@ -105,118 +258,90 @@ def clopper_pearson(hits: int, of: int, level: float = 0.95) -> tuple[float, flo
     return round(low, 3), round(high, 3)
 
 
-def rates(levels: Sequence[str]) -> dict[str, Any]:
-    counts = Counter(levels)
+def rates(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    counts = Counter(trial["level"] for trial in trials)
     narrow = counts["at-risk"] + counts["collapsed"]
+
+    def share(hits: int) -> list[float]:
+        return [round(hits / len(trials), 3), *clopper_pearson(hits, len(trials))]
+
+    places = [trial["generations"] for trial in trials if trial["generations"] is not None]
     return {
-        "trials": len(levels),
-        "levels": dict(counts),
-        "at_risk_or_worse": [round(narrow / len(levels), 3), *clopper_pearson(narrow, len(levels))],
-        "healthy": [round(counts["healthy"] / len(levels), 3), *clopper_pearson(counts["healthy"], len(levels))],
+        "trials": len(trials),
+        "levels": dict(sorted(counts.items())),
+        "at_risk_or_worse": share(narrow),
+        "collapsed": share(counts["collapsed"]),
+        "healthy": share(counts["healthy"]),
+        "placed_at": round(float(np.median(places)), 2) if places else None,
+        "domains": len({trial.get("domain") for trial in trials}),
     }
 
 
-def null(data: Path, given: argparse.Namespace) -> Iterator[tuple[str, Any]]:
-    """Human against human, split by source."""
-    for budget in given.budgets:
-        levels: list[str] = []
-        by_domain = {}
-        for domain in DOMAINS:
-            rows = read(data, f"human/{domain}.train")
-            own = []
-            for seed in range(given.splits):
-                one, two = split(rows, seed)
-                found, _ = verdict(units(one, budget), units(two, budget), budget, given.draws, seed)
-                own.append(found.level)
-            by_domain[domain] = dict(Counter(own))
-            levels += own
-            print("null", budget, domain, by_domain[domain], flush=True)
-        yield f"{budget}", {**rates(levels), "by_domain": by_domain}
+GROUPED: dict[str, tuple[str, ...]] = {
+    "null": ("budget",),
+    "power": ("generation",),
+    "sizes": ("budget", "generation"),
+    "shift": (),
+    "edited": ("changed", "against"),
+    "small": ("generation",),
+}
 
 
-def power(data: Path, given: argparse.Namespace) -> Iterator[tuple[str, Any]]:
-    """Chains of one half against the other half, audited whole."""
-    budget = given.chain_budget
-    levels: dict[int, list[str]] = {g: [] for g in range(1, 6)}
-    places: dict[int, list[float]] = {g: [] for g in range(1, 6)}
-    for domain in DOMAINS:
-        rows = read(data, f"human/{domain}.train")
-        for seed in range(given.chains):
-            one, two = split(rows, seed)
-            reference = units(one, budget)
-            start = panel_of([units(two, budget)])
-            for g, made in enumerate(generations(start, start.sides[0], 5, 100 + seed), 1):
-                found, _ = verdict(reference, made, budget, given.draws, seed)
-                levels[g].append(found.level)
-                places[g].append(found.median or 0.0)
-        print("power", domain, {g: Counter(found) for g, found in levels.items()}, flush=True)
-    for g, found_levels in levels.items():
-        yield f"generation {g}", {**rates(found_levels), "placed_at": round(float(np.median(places[g])), 2)}
+def summary(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part, names in GROUPED.items():
+        groups = defaultdict(list)
+        for line in lines:
+            if line["part"] == part:
+                groups[", ".join(str(line[name]) for name in names)].append(line)
+        found[part] = {name: rates(group) for name, group in sorted(groups.items(), key=lambda item: _natural(item[0]))}
+    found["null_by_domain"] = {
+        domain: rates([line for line in lines if line["part"] == "null" and line["domain"] == domain])
+        for domain in sorted({line["domain"] for line in lines if line["part"] == "null"})
+    }
+    found["cases"] = [line for line in lines if line["part"] in ("llm", "shift")]
+    return {"budget": BUDGET, "draws": DRAWS, "unit": pools.UNIT, **found}
 
 
-def sizes(data: Path, given: argparse.Namespace) -> Iterator[tuple[str, Any]]:
-    """A chain that is larger than what is audited of it: what a sample of it shows."""
-    budget = given.chain_budget // 2
-    for domain in DOMAINS[:3]:
-        one, two = split(read(data, f"human/{domain}.train"), 0)
-        start = panel_of([units(two, 6 * budget)])
-        for g, made in enumerate(generations(start, start.sides[0], 5, 7), 1):
-            rows = [{"id": str(i), "text": "".join(unit.surfaces)} for i, unit in enumerate(made)]
-            found = verdict(units(one, budget), units(rows, budget), budget, given.draws)
-            yield f"{domain}, generation {g} of {6 * budget:,} words, {budget:,} audited", told(*found)
+def _natural(name: str) -> list[Any]:
+    return [(float(part), "") if part.strip().replace(".", "").isdigit() else (0.0, part) for part in name.split(", ")]
 
 
-def shift(data: Path, given: argparse.Namespace) -> Iterator[tuple[str, Any]]:
-    """Human text of another domain, both ways."""
-    budget = given.chain_budget
-    sides = {domain: units(read(data, f"human/{domain}.train"), budget) for domain in DOMAINS}
-    levels = []
-    for one in DOMAINS:
-        for two in DOMAINS:
-            if one != two:
-                found = verdict(sides[one], sides[two], budget, given.draws)
-                levels.append(found[0].level)
-                yield f"{two} against {one}", told(*found)
-    yield "all", rates(levels)
-
-
-def llm(data: Path, given: argparse.Namespace) -> Iterator[tuple[str, Any]]:
-    """Text of language models, whatever comes of it."""
-    budget = given.chain_budget
-    for reference, candidate in (
-        ("human/textbook_openstax.train", "synthetic/textbook_mistral7b.train"),
-        ("human/textbook_openstax.train", "synthetic/textbook_gpt4.train"),
-        ("human/cot_instructions.train", "synthetic/alpaca_gpteacher_codealpaca"),
-    ):
-        found = verdict(units(read(data, reference), budget), units(read(data, candidate), budget), budget, given.draws)
-        yield f"{candidate} against {reference}", told(*found)
-    rows = read(data, "paired/fast_detect_open_models")
-    found = verdict(units(rows, budget, "human"), units(rows, budget, "machine"), budget, given.draws)
-    yield "fast_detect: machine against human", told(*found)
-
-
-PARTS = {"null": null, "power": power, "shift": shift, "llm": llm, "sizes": sizes}
+def known() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in TRIALS.read_text().splitlines()] if TRIALS.is_file() else []
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--part", action="append", choices=sorted(PARTS))
-    parser.add_argument("--splits", type=int, default=20)
-    parser.add_argument("--chains", type=int, default=4)
-    parser.add_argument("--draws", type=int, default=100)
-    parser.add_argument("--budgets", type=int, nargs="+", default=[20_000, 100_000])
-    parser.add_argument("--chain-budget", type=int, default=100_000)
+    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--written", type=Path)
+    parser.add_argument("--where", action="append", default=[])
     given = parser.parse_args()
+    until = time.monotonic() + 60 * given.minutes
+    names = {"null": ("budget", "domain", "seed"), "power": ("domain", "seed"), "small": ("domain", "seed")}
+    names |= {"sizes": ("domain", "chain", "budget"), "edited": ("domain", "changed")}
+    done = {
+        (line["part"], *(str(line[name]) for name in names.get(line["part"], ("case",)))) for line in known()
+    }  # fmt: skip
+    left = 0
     for part in given.part or PARTS:
-        began = time.process_time()
-        found = dict(PARTS[part](given.data, given))
-        path = HERE / "results.json"
-        known = json.loads(path.read_text()) if path.is_file() else {}
-        setting = {k: v for k, v in vars(given).items() if k not in ("data", "part")}
-        known[part] = {"setting": setting, "cpu_seconds": round(time.process_time() - began), "found": found}
-        path.write_text(json.dumps(known, indent=1) + "\n")
-        print(part, json.dumps(found, indent=1), flush=True)
+        for case in PARTS[part](given):
+            if (case.part, *(str(value) for value in case.key.values())) in done:
+                continue
+            wanted = [part.split("=") for part in given.where]
+            if any(str(case.key.get(name, value)) != value for name, value in wanted):
+                continue
+            if time.monotonic() > until:
+                left += 1
+                continue
+            lines = [{"part": case.part, **told({**case.key, **more}, *found)} for more, *found in case.judged()]
+            with TRIALS.open("a") as file:
+                file.write("".join(json.dumps(line) + "\n" for line in lines))
+            print(case.part, case.key, [line["level"] for line in lines], flush=True)
+    RESULTS.write_text(json.dumps(summary(known()), indent=1) + "\n")
+    print(f"{left} cases left", flush=True)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,12 @@ def test_what_a_document_says_is_never_markup(finished):
     assert picture.tag == "{http://www.w3.org/2000/svg}svg"
 
 
+def test_the_verdict_in_pixels(finished):
+    pytest.importorskip("resvg_py")
+    raw = (finished[0] / "summary.png").read_bytes()
+    assert raw[:8] == b"\x89PNG\r\n\x1a\n" and int.from_bytes(raw[16:20], "big") == 2 * 720
+
+
 def test_two_workers_and_a_killed_run_give_the_same_answer(sides, finished, tmp_path):
     out, _ = finished
     again = tmp_path / "again"
@@ -162,5 +168,8 @@ def test_a_profile_counts_everything_and_describes_a_sample(sides, tmp_path):
     assert sum(report.groups) >= 20  # the hostile ones are near-duplicates of each other
     assert max(report.languages, key=report.languages.get) == "English"
     assert all(figure.low <= figure.value <= figure.high for figure in report.figures)
+    crowd = report.density
+    assert (crowd.documents, sum(crowd.levels)) == (380, 380)
+    assert HOSTILE.strip() in crowd.crowded[0][0] and crowd.crowded[0][1] > 5 * crowd.lonely[0][1]
     assert "<img" not in (tmp_path / "out" / "report.html").read_text()
     assert json.loads((tmp_path / "out" / "report.json").read_bytes())["figures"][0]["name"] == "compression_ratio"

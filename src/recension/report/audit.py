@@ -202,7 +202,9 @@ def _generations(value: float) -> str:
 
 def needed(report: AuditReport) -> str:
     wanted, compared = number(report.needed_words or 0), number(report.words)
-    return f"About {wanted} words of each side would be needed; {compared} were compared."
+    return (
+        f"About {wanted} words of each side would be needed, and sources in proportion; {compared} words were compared."
+    )
 
 
 def audit_summary_lines(report: AuditReport) -> list[str]:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from recension.report.audit import LEVELS, SHIFT_NAMES, AuditReport, FigureResult, lead, name_of, needed, plain, signed
 from recension.report.intervals import Mark, interval_plot
 from recension.report.overlay import map_plot
-from recension.report.page import PALETTE, asset, closing, escape, figures, masthead, number, opening, percent, table
+from recension.report.page import asset, closing, escape, figures, masthead, number, opening, percent, table
 from recension.report.plots import Labels, curve_chart
 
-__all__ = ["LEVELS", "audit_page", "audit_picture"]
+__all__ = ["LEVELS", "audit_page"]
 
 _CONTRACTION = """Is the text narrower? Both sides are cut to the same number of words, in passages of the same length. The
 unit is the generation: what retraining a small word model on its own output does to these figures, starting from this
@@ -50,23 +50,6 @@ def audit_page(report: AuditReport) -> str:
     parts.append("</main>\n<footer>One file, no network: it can be kept and sent as it is.</footer>\n</div>\n")
     return opening(title, asset("audit.css")) + "".join(parts) + closing()
 
-
-def audit_picture(report: AuditReport) -> str:
-    """The families on the curve as one SVG of its own, in light colours, for a paper or a pull request."""
-    rows = {f.name: [Mark(f.generations, f.low, f.high)] for f in report.families} or {"no family": [Mark(0, 0, 0)]}
-    drawn = interval_plot(rows, Labels(report.sentence, "generations of collapse (95%)", ""), zero=True)
-    start, end = drawn.index("<svg "), drawn.index("</svg>")
-    style = "".join(f"--{name}:{shade.light};" for name, shade in PALETTE.items())
-    ground = f'<rect width="100%" height="100%" fill="{PALETTE["paper"].light}"/>'
-    rules = f"<style>svg{{{style}font-family:sans-serif}}{_PLOT_RULES}</style>{ground}"
-    inside = drawn[start + len("<svg ") : end]
-    head, _, body = inside.partition(">")
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {head}>{rules}{body}</svg>\n'
-
-
-_PLOT_RULES = """.grid{stroke:var(--line)}.rule{stroke:var(--bar-two);stroke-dasharray:3 3}
-.tick,.axis{fill:var(--quiet);font-size:11.5px}.strong{fill:var(--ink)}
-.line{stroke-width:2}.line.tone0{stroke:var(--bar)}.dot.tone0{fill:var(--bar)}"""
 
 _SCORERS = """How probable models find the text. Narrow text has fewer surprising passages and more tokens a model is sure of.
 Whether perplexity as such is higher or lower depends on the model, so one scorer alone never counts, and several count only
@@ -199,7 +182,7 @@ def _shift(report: AuditReport, names: Sequence[str]) -> str:
     )
     owners, places = report.points
     if places:
-        labels = Labels("Passages by meaning (t-SNE of embeddings)", "", "")
+        labels = Labels(f"Passages by meaning ({report.settings.get('map', 'embeddings')})", "", "")
         body += f'<div class="plots">{map_plot(owners, places, names, labels)}</div>'
         held = [(name, plain(v["coverage"], 3), plain(v["density"], 3)) for name, v in report.coverage.items()]
         body += "<p></p>" + table("Coverage and density of the reference", ("By", "Coverage", "Density"), held)

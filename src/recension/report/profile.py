@@ -33,6 +33,22 @@ class ProfiledScorer(NamedTuple):
     probabilities: tuple[int, ...]
 
 
+class ProfiledDensity(NamedTuple):
+    """How dense the corpus is around its documents: the share of all documents that are near, by a kernel of embeddings.
+
+    `places` is one over the mean: so many documents, all far from each other, would be as crowded. `edges` are log10.
+    """
+
+    documents: int
+    asked: int
+    quartiles: tuple[float, ...]
+    places: float
+    edges: tuple[float, ...]
+    levels: tuple[int, ...]
+    crowded: tuple[tuple[str, float], ...]
+    lonely: tuple[tuple[str, float], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ProfileReport:
     """Counts are of all of the corpus; figures, pairs of words, languages and scores are of the sample."""
@@ -49,6 +65,9 @@ class ProfileReport:
     buckets: tuple[float, ...]
     bigrams: tuple[tuple[str, float], ...]
     repeated: int
+    looked: int
+    repeated_error: float
+    density: ProfiledDensity | None
     groups: tuple[int, ...]
     languages: Mapping[str, int]
     scorers: tuple[ProfiledScorer, ...]
@@ -61,6 +80,7 @@ class ProfileReport:
         """The schema is described in docs/audit.md."""
         found: dict[str, Any] = clean(asdict(self))
         found["figures"] = [clean(figure._asdict()) for figure in self.figures]
+        found["density"] = None if self.density is None else clean(self.density._asdict())
         found["scorers"] = [clean(scorer._asdict()) for scorer in self.scorers]
         return found
 
@@ -68,8 +88,14 @@ class ProfileReport:
 def sentence(report: ProfileReport) -> str:
     return (
         f"{counted(report.documents, 'document')} of {number(report.words)} words; "
-        f"{percent(report.repeated, report.documents)} of them repeat another."
+        f"{_repeated(report)} of them repeat another."
     )
+
+
+def _repeated(report: ProfileReport) -> str:
+    """The share, with half of its 95 % interval where only a sample was looked at."""
+    error = f" (± {100 * report.repeated_error:.2g} points)" if report.repeated_error else ""
+    return percent(report.repeated, report.looked) + error
 
 
 def profile_summary_lines(report: ProfileReport) -> list[str]:
@@ -82,17 +108,31 @@ def profile_summary_lines(report: ProfileReport) -> list[str]:
     lines += [
         f"  perplexity by {s.name}: {', '.join(plain(q, 3) for q in s.perplexity)} (quartiles)" for s in report.scorers
     ]
+    if report.density is not None:
+        lines.append(f"  density of documents: {_crowd(report.density)}")
     shares = sum(report.languages.values())
     lines.append("  language: " + ", ".join(f"{n} {percent(c, shares)}" for n, c in list(report.languages.items())[:3]))
     lines += [f"  {name}: {says}" for name, says in report.tests]
     return [printable(line) for line in lines]
 
 
+def _crowd(density: ProfiledDensity) -> str:
+    return (
+        f"{plain(density.quartiles[1], 3)} in the median ({plain(density.quartiles[0], 3)} to "
+        f"{plain(density.quartiles[2], 3)} in the middle half), as crowded as {plain(density.places, 3)} documents that "
+        "are all unlike"
+    )
+
+
 def profile_page(report: ProfileReport) -> str:
     head = [
         ("documents", number(report.documents), f"{number(report.bytes)} bytes"),
         ("words", number(report.words), f"{number(report.compared)} in the sample"),
-        ("repeat another", percent(report.repeated, report.documents), "near-duplicates"),
+        (
+            "repeat another",
+            _repeated(report),
+            f"of {number(report.looked)} looked at" if report.repeated_error else "near-duplicates",
+        ),
         ("sources", number(report.sources), "in the sample"),
     ]
     parts = ['<div class="wrap">\n', masthead("Profile", report.title, sentence(report)), "<main>\n"]
@@ -107,6 +147,8 @@ def profile_page(report: ProfileReport) -> str:
     shares = sum(report.languages.values())
     spoken = [(name, number(n), percent(n, shares)) for name, n in report.languages.items()]
     parts.append(f"<section>{table('Language of passages', ('Language', 'Passages', 'Share'), spoken)}</section>\n")
+    if report.density is not None:
+        parts.append(_density(report.density))
     if report.groups:
         groups = [(str(i + 1), number(size)) for i, size in enumerate(report.groups)]
         parts.append(f"<section>{table('Largest groups of near-duplicates', ('', 'Documents'), groups)}</section>\n")
@@ -130,6 +172,25 @@ def profile_page(report: ProfileReport) -> str:
 _TERMS = """<p class="terms">Figures go with the size of a sample: compare them with those of another corpus only at the same
 number of words. Whether a corpus is narrow can only be said against another: that is what an audit does.</p>
 """
+
+
+def _density(density: ProfiledDensity) -> str:
+    """The distribution, and documents of both ends."""
+    middle = [(a + b) / 2 for a, b in zip(density.edges, density.edges[1:], strict=False)]
+    points = [(x, 100 * n / max(1, density.asked)) for x, n in zip(middle, density.levels, strict=True)]
+    shown = "".join(
+        f'<div class="passage"><small>{escape(which)}: density {escape(plain(value, 3))}</small><p>{escape(text)}</p></div>'
+        for which, ends in (("crowded", density.crowded), ("lonely", density.lonely))
+        for text, value in ends
+    )
+    return (
+        f"<section><h2>How crowded it is</h2>"
+        f'<p class="axis-lead">{escape(_crowd(density).capitalize())}.</p>'
+        f'<p class="terms">The density of a document is the share of all {escape(number(density.documents))} documents that '
+        "mean about the same as its beginning, by embeddings: 1 where all are one, near 0 where it stands alone.</p>"
+        f'<div class="plots">{curve_chart({"documents": points}, Labels("Documents by density", "density (log10)", "percent"))}'
+        f"</div>{shown}</section>\n"
+    )
 
 
 def _plots(report: ProfileReport) -> str:

@@ -11,20 +11,20 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from recension.methods.audit.panel import Panel, Side, Unit
+from recension.methods.audit.panel import Panel, Side
 
 Ints = NDArray[np.int64]
 ORDER = 3
 
 
-def generations(panel: Panel, side: Side, count: int, seed: int, order: int = ORDER) -> Iterator[list[Unit]]:
-    """The units of one generation after the other; each has as many words as the one of the reference in its place."""
+def generations(panel: Panel, side: Side, count: int, seed: int, order: int = ORDER) -> Iterator[list[Ints]]:
+    """The units of one generation after the other, as tokens of the panel; each has as many as that of the reference in its
+    place."""
     units = [panel.tokens[start : start + size] for start, size in zip(side.starts, side.sizes, strict=True)]
-    names = [panel.clusters[cluster] for cluster in side.clusters]
     random = np.random.Generator(np.random.Philox(key=seed))
     for _ in range(count):
         units = _generation(units, order, random)
-        yield [Unit(tuple(panel.texts[i] for i in unit), name) for unit, name in zip(units, names, strict=True)]
+        yield units
 
 
 def _generation(units: list[Ints], order: int, random: np.random.Generator) -> list[Ints]:

@@ -8,6 +8,7 @@ permutation hashing, with the empty places filled from the next one).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,19 +137,39 @@ def groups(bands: Bands) -> Ints:
     return labels
 
 
-def repeated(bands: Bands) -> tuple[int, Ints]:
-    """How many documents could be left out with none of their kind lost, and the sizes of the groups, largest first."""
+class Found(NamedTuple):
+    """So many of the documents that were looked at; `error` is half of the 95 % interval of the share, 0 where all were."""
+
+    hits: int
+    looked: int
+    error: float
+    sizes: Ints  # of the groups, largest first
+
+
+def repeated(bands: Bands) -> Found:
+    """How many documents could be left out with none of their kind lost."""
     labels = groups(bands)
     sizes = np.bincount(labels, weights=bands.times, minlength=1).astype(np.int64)
     sizes = np.sort(sizes[sizes > 0])[::-1]
-    return int(bands.times.sum()) - len(sizes), sizes
+    looked = int(bands.times.sum())
+    return Found(looked - len(sizes), looked, _error(sizes - 1, sizes, bands.limit), sizes)
 
 
-def shared(bands: Bands, others: Bands) -> tuple[int, int]:
-    """How many documents have a near-duplicate among the others, and how many were looked at."""
+def shared(bands: Bands, others: Bands) -> Found:
+    """How many documents have a near-duplicate among the others."""
     limit = min(bands.limit, others.limit)
     mine, theirs = under(bands, limit), under(others, limit)
     hit = np.zeros(len(mine.ranks), dtype=bool)
     for band in range(BANDS):
         hit |= np.isin(mine.keys[:, band], theirs.keys[:, band])
-    return int(mine.times[hit].sum()), int(mine.times.sum())
+    hits = np.where(hit, mine.times, 0)
+    return Found(int(hits.sum()), int(mine.times.sum()), _error(hits, mine.times, limit), mine.times[:0])
+
+
+def _error(hits: Ints, sizes: Ints, limit: int) -> float:
+    """Of a share whose sample was drawn in groups, the documents of one together: binomial where every group is one."""
+    looked = int(sizes.sum())
+    if limit == int(_EMPTY) or not looked:
+        return 0.0
+    apart = hits - hits.sum() / looked * sizes
+    return float(1.96 * np.sqrt((apart**2).sum() * (1 - limit / int(_EMPTY))) / looked)

@@ -112,6 +112,42 @@ def panel_of(corpora: Sequence[Sequence[Unit]]) -> Panel:
     )
 
 
+def rewritten(panel: Panel, corpora: Sequence[Sequence[Ints]]) -> Panel:
+    """A panel of other texts that are made of the words of this one, in units that are lists of its tokens.
+
+    Every unit is a cluster of its own.
+    """
+    word_of = np.zeros(len(panel.texts), dtype=np.int64)
+    word_of[panel.tokens] = panel.grams[0]
+    encoded = [text.encode("utf-8", "replace") for text in panel.texts]
+    sizes = [np.fromiter(map(len, corpus), dtype=np.int64, count=len(corpus)) for corpus in corpora]
+    ends = np.cumsum(np.concatenate([np.zeros(0, np.int64), *sizes]))
+    borders = np.cumsum([0, *map(len, corpora)])
+    sides = []
+    for number, own in enumerate(sizes):
+        places = np.arange(borders[number], borders[number + 1])
+        sides.append(Side(ends[places] - own, own, places, np.zeros_like(places)))
+    tokens = np.concatenate([np.zeros(0, np.int64), *(unit for corpus in corpora for unit in corpus)])
+    grams, kinds, hashes = _number(word_of[tokens], panel.names, sides)
+    units = tuple(b"".join([encoded[i] for i in unit.tolist()]) for corpus in corpora for unit in corpus)
+    return replace(
+        panel,
+        tokens=tokens,
+        grams=grams,
+        kinds=kinds,
+        buckets=np.stack([bucketed(hashes, seed) for seed in range(SEEDS)]),
+        units=units,
+        places={int(start): i for i, start in enumerate(np.concatenate([side.starts for side in sides]))},
+        clusters=tuple(map(str, range(len(units)))),
+        sides=tuple(sides),
+    )
+
+
+def spelt(panel: Panel, units: Iterable[Ints]) -> list[str]:
+    """Units of tokens as they read."""
+    return ["".join([panel.texts[i] for i in unit.tolist()]) for unit in units]
+
+
 def _number(
     words: Ints, names: tuple[str, ...], sides: Iterable[Side]
 ) -> tuple[tuple[NDArray[np.int32], ...], tuple[int, ...], NDArray[np.uint64]]:

@@ -24,7 +24,6 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 SOURCES = 20  # as many groups of clusters are left out, one at a time, where there are more clusters than that
-FEWEST_CLUSTERS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +39,12 @@ class Match:
     @property
     def words(self) -> int:
         return sum(self.budgets)
+
+    @property
+    def sources(self) -> int:
+        """How many clusters the side has that has fewer."""
+        both = ({int(c) for side in sides for c in side.clusters} for sides in (self.left, self.right))
+        return min(map(len, both))
 
 
 class Draws(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -92,18 +93,33 @@ def features(panel: Panel, side: Side) -> NDArray[np.float32]:
     return table
 
 
-def classifier(left: NDArray[np.float32], right: NDArray[np.float32], clusters: Ints, count: int, seed: int) -> Shift:
-    """The area under the curve of a linear classifier (ridge) on units it has not seen, nor any of their cluster.
+class Owned(NamedTuple):
+    """The clusters of the left units, then of the right ones, and numbers of their names: a source of both has one name."""
 
-    0.5 is chance. `clusters` are those of the left units, then of the right ones. The p-value permutes whole clusters;
-    `human` is the same figure for two halves of the left clusters.
+    clusters: Ints
+    names: Ints
+
+
+def owned(panel: Panel, sides: Sequence[Side]) -> Owned:
+    clusters = np.concatenate([side.clusters for side in sides])
+    first: dict[str, int] = {}
+    numbers = np.array([first.setdefault(name, i) for i, name in enumerate(panel.clusters)], dtype=np.int64)
+    return Owned(clusters, numbers[clusters])
+
+
+def classifier(left: NDArray[np.float32], right: NDArray[np.float32], owner: Owned, count: int, seed: int) -> Shift:
+    """The area under the curve of a linear classifier (ridge) on units it has not seen, nor any of their source.
+
+    0.5 is chance. The p-value permutes whole clusters; `human` is the same figure for two halves of the left clusters. A source
+    that stands on both sides is held out on both at once: else the classifier would know it as the other side's.
     """
+    clusters = owner.clusters
     table = np.concatenate([left, right]).astype(np.float64)
     owners = np.arange(len(table)) >= len(left)
     random = np.random.Generator(np.random.Philox(key=[seed + 2, 0]))
     gram = _centred(table)
     labels = _label_sets(owners, clusters, count, random)
-    scores = _held_out(gram, labels, _folds(owners, clusters))
+    scores = _held_out(gram, labels, folds_of(owners, owner.names))
     areas = np.array([area(scores[:, k], labels[:, k] > 0) for k in range(labels.shape[1])])
     spread = []
     for _ in range(count):
@@ -126,7 +142,7 @@ def _among_themselves(left: NDArray[np.float32], clusters: Ints, random: np.rand
         owners = (random.permutation(len(distinct)) >= len(distinct) // 2)[numbers]
         if owners.all() or not owners.any():
             return float("nan")
-        scores = _held_out(gram, np.where(owners, 1.0, -1.0)[:, None], _folds(owners, clusters))
+        scores = _held_out(gram, np.where(owners, 1.0, -1.0)[:, None], folds_of(owners, clusters))
         found.append(area(scores[:, 0], owners))
     return float(np.mean(found))
 
@@ -145,13 +161,15 @@ def _label_sets(owners: NDArray[np.bool_], clusters: Ints, count: int, random: n
     return np.stack([true[numbers], *(random.permutation(true)[numbers] for _ in range(count))], axis=1)
 
 
-def _folds(owners: NDArray[np.bool_], clusters: Ints) -> Ints:
-    """A fold for each unit: clusters whole, each side dealt out in turn."""
-    folds = np.zeros(len(owners), dtype=np.int64)
-    for side in (False, True):
-        _, numbers = np.unique(clusters[owners == side], return_inverse=True)
-        folds[owners == side] = numbers % FOLDS
-    return folds
+def folds_of(owners: NDArray[np.bool_], sources: Ints) -> Ints:
+    """A fold for each unit: sources whole, those of both sides, of the left and of the right dealt out in turn."""
+    distinct, numbers = np.unique(sources, return_inverse=True)
+    sides = [np.isin(distinct, sources[owners == side]) for side in (False, True)]
+    folds = np.zeros(len(distinct), dtype=np.int64)
+    for kind in (sides[0] & sides[1], sides[0] & ~sides[1], sides[1] & ~sides[0]):
+        folds[kind] = np.arange(int(kind.sum())) % FOLDS
+    found: Ints = folds[numbers]
+    return found
 
 
 def _held_out(gram: Floats, labels: Floats, folds: Ints) -> Floats:

@@ -10,6 +10,7 @@ No single family makes a verdict: another subject alone often moves one of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -24,6 +25,7 @@ Level = Literal["healthy", "inconclusive", "at-risk", "collapsed"]
 State = Literal["narrower", "within", "wider", "open"]
 
 FRACTION, SIGNIFICANT, ENOUGH = 0.25, 0.05, 2
+FEWEST_SOURCES = 8  # below that, intervals are too rough to call a text healthy
 MEANINGS: Mapping[str, str] = {
     "repetition": "the same runs of words",
     "tail": "rare words",
@@ -88,8 +90,8 @@ class Verdict:
     figures: tuple[Placed, ...]
 
 
-def judge(evidence: Evidence, words: int, fraction: float = FRACTION) -> Verdict:
-    """The verdict on `words` words of each side."""
+def judge(evidence: Evidence, words: int, fraction: float = FRACTION, sources: int | None = None) -> Verdict:
+    """The verdict on `words` words of each side, of so many sources (of the side that has fewer)."""
     found = tested(evidence.effect, evidence.draws)
     floor = np.abs(evidence.left_out).max(axis=0, initial=0.0)
     usable = _yardsticks(evidence.curve, floor)
@@ -99,6 +101,9 @@ def judge(evidence: Evidence, words: int, fraction: float = FRACTION) -> Verdict
     )
     families = _families(evidence, found, usable, words, fraction)
     level, reasons, needed = _level(families)
+    if sources is not None and sources < FEWEST_SOURCES and level in ("healthy", "inconclusive"):
+        rough = f"A side has fewer than {FEWEST_SOURCES} sources: so few say too little, however many words they have."
+        level, reasons, needed = "inconclusive", (rough, *reasons), None
     places = [figure.generations[0] for figure in figures if figure.generations is not None]
     if not places:
         return Verdict(level, reasons, needed, None, None, None, families, figures)
@@ -168,8 +173,14 @@ def _family(name: str, figures: tuple[float, float, float, float], margin: float
         distance = abs(margin - value)
         half = max(high - value, value - low)
         if distance > half / 10:  # else it would take more than a hundred times as much
-            needed = round(words * max(1.2, (half / distance) ** 2))
+            needed = _rounded(words * max(1.2, (half / distance) ** 2))
     return Family(name, value, low, high, p, float(margin), state, needed)
+
+
+def _rounded(words: float) -> int:
+    """Up, to two digits: no more is known of it."""
+    grain = int(10 ** max(0, math.floor(math.log10(words)) - 1))
+    return math.ceil(words / grain) * grain
 
 
 def _level(families: Sequence[Family]) -> tuple[Level, tuple[str, ...], int | None]:

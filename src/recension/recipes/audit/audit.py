@@ -12,7 +12,8 @@ import numpy as np
 
 from recension import __version__
 from recension.document import JSON
-from recension.errors import InputError, UsageError
+from recension.errors import InputError, MissingExtraError, OutputError, UsageError
+from recension.methods.audit.picture import drawing_of
 from recension.models.embedders import load_embedder
 from recension.models.load import PriorOptions
 from recension.recipes.audit import samples, stages
@@ -26,14 +27,16 @@ from recension.recipes.pages import encodable, yaml_config
 from recension.recipes.priors import forget, load, options_of
 from recension.recipes.settings import flat
 from recension.report.audit import AuditReport, audit_markdown
-from recension.report.audit_page import audit_page, audit_picture
+from recension.report.audit_page import audit_page
+from recension.report.audit_picture import audit_picture, png_of
 from recension.run.execute import seal, totals
 from recension.run.folder import output_path
 from recension.run.manifest import Manifest, Run, open_run
 from recension.run.progress import Observer, Silent
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 FEWEST_WORDS = 1_000
+MAPS = {"opentsne": "t-SNE by openTSNE", "exact": "exact t-SNE", "pca": "principal components"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def audit(
         pages = {
             "report.json": msgspec.json.format(msgspec.json.encode(report.to_json()), indent=1),
             "report.html": audit_page(report).encode("utf-8", "replace"),
-            "summary.svg": audit_picture(report).encode("utf-8", "replace"),
+            **_pictures(report, observer),
             "summary.md": audit_markdown(report).encode("utf-8", "replace"),
             "config.yaml": yaml_config(opened.manifest),
         }
@@ -82,8 +85,19 @@ def audit(
     return report
 
 
+def _pictures(report: AuditReport, observer: Observer) -> dict[str, bytes]:
+    """The verdict as SVG, and as PNG where that can be made."""
+    drawn = audit_picture(report)
+    found = {"summary.svg": drawn.encode("utf-8", "replace")}
+    try:
+        found["summary.png"] = png_of(drawn)
+    except (MissingExtraError, OutputError) as error:
+        observer.note(f"{error}; summary.svg is there")
+    return found
+
+
 def _manifest(spec: AuditSpec, corpora: Corpora, tests: TestSets, given: list[str]) -> Manifest:
-    chosen = {name: value for name, value in flat(spec).items() if name not in ("scorer", "also", "test_set")}
+    chosen = {name: value for name, value in flat(spec).items() if name not in ("scorer", "also", "test_set", "map")}
     options = options_of(spec.model)
     models: list[JSON] = [dict(load(name, options).prior.spec) for name in named_scorers(spec.scorer)]
     embedder = {} if spec.embedder == "none" else dict(load_embedder(spec.embedder).spec)
@@ -95,7 +109,9 @@ def _manifest(spec: AuditSpec, corpora: Corpora, tests: TestSets, given: list[st
         "config": flat(spec),
     }
     sets: list[JSON] = [{"label": n, "sha256": d} for n, d in zip(tests.names, tests.digests, strict=True)]
+    drawing: list[JSON] = [*drawing_of(spec.map)] if embedder else []
     identity = {"spec": chosen, **corpora.identity(), "tests": sets, "models": models, "embedder": embedder}
+    identity["map"] = drawing
     return Manifest("audit", RECIPE_VERSION, identity, facts)
 
 
@@ -118,7 +134,7 @@ def _audited(job: _Job, options: PriorOptions) -> AuditReport:
         curve=curve,
         draws=stages.draws(bench, design, spec.draws),
         scored=tuple(_score(bench, design, spec, options)),
-        shift=stages.shifted(bench, design, spec.embedder),
+        shift=stages.shifted(bench, design, spec.embedder, drawing_of(spec.map)[0]),
         tests=job.tests,
         seed=spec.seed,
         margin=spec.margin,
@@ -170,6 +186,8 @@ def _about(job: _Job, unit: int) -> Mapping[str, Any]:
         "seed": str(spec.seed),
         "embedder": spec.embedder,
     }
+    if spec.embedder != "none":
+        shown["map"] = MAPS[drawing_of(spec.map)[0]]
     shown |= {"scorer": ", ".join(spec.scorer)}
     shown |= {
         name: str(value)

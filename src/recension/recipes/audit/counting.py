@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,11 @@ from recension.corpus import (
 )
 from recension.engines.local import LocalEngine, available_cores
 from recension.errors import InputError
+from recension.methods.audit import crowding
+from recension.methods.audit.crowding import Crowding
 from recension.methods.audit.folds import Fold, Item, from_bytes, merged, to_bytes
 from recension.methods.audit.words import Hashes
+from recension.models.embedders import load_embedder
 from recension.recipes.audit.corpora import Corpora, Source
 from recension.recipes.edit.task import rounds, share_of
 from recension.run.execute import Bounds, execute, totals
@@ -32,9 +35,11 @@ from recension.run.progress import Observer, Pulse
 from recension.run.receipts import Receipt, receipts
 from recension.run.shards import ShardPlan, ShardWriter
 
-PART = "counts"
+PART, CROWDED = "counts", "density"
 SCHEMA = pa.schema([("corpus", pa.int64()), ("state", pa.large_binary())])
 SMALLEST_SHARD, LARGEST_SHARD, SHARDS = 1 << 20, 64 << 20, 64
+WORTH = 8.0  # seconds of work below which a second process takes longer to begin than it saves
+SPEED = 8e6  # bytes that are read and counted in a second, about
 SPARE = 1.2  # the sample is cut to units and matched later, which costs a little of it, and marks count as words there
 
 
@@ -56,23 +61,28 @@ class CountTask:
     keys: Keys
     budget: int
     tests: bytes
+    embedder: str = "none"
 
     def __call__(self, piece: Piece) -> Receipt:
         check_unchanged(piece.files)
         source = self.sources[piece.files[0].label]
         pulse = Pulse(self.plan.out, piece.index)
         fold = Fold(int(self.budget * SPARE), np.frombuffer(self.tests, np.uint64))
+        embedder = load_embedder(self.embedder) if self.embedder != "none" else None
+        crowd = Crowding() if embedder else None
         with ShardWriter(self.plan, piece.index) as shard:
             for batch in rounds(read_piece(piece, source.reading, source.layout)):
                 items = self._items(shard, batch)
                 before = fold.words
                 fold.add(items)
+                if crowd is not None and embedder is not None and items:
+                    beginnings = [crowding.beginning(item.text) for item in items]
+                    crowd.add(beginnings, embedder.embed(beginnings))
                 shard.used += len(items)
                 pulse.add(len(items), fold.words - before, len(batch) - len(items), share_of(piece, batch))
-            state = pa.RecordBatch.from_arrays(
-                [pa.array([source.corpus], pa.int64()), pa.array([to_bytes(fold)], pa.large_binary())], schema=SCHEMA
-            )
-            shard.log(PART, state)
+            shard.log(PART, _state(source.corpus, to_bytes(fold)))
+            if crowd is not None:
+                shard.log(CROWDED, _state(source.corpus, crowding.to_bytes(crowd)))
             check_unchanged(piece.files)
             receipt = shard.commit({"tokens": fold.words}, tuple(f.label for f in piece.files), piece.rows_cap)
         pulse.end()
@@ -107,27 +117,39 @@ class CountTask:
         return value if isinstance(value, str) and value else None
 
 
+def _state(corpus: int, state: bytes) -> pa.RecordBatch:
+    """One row, from its bytes: `pa.array` of a list would import pandas wherever that is installed, for a second."""
+    number, ends = np.array([corpus], np.int64), np.array([0, len(state)], np.int64)
+    columns = [
+        pa.Array.from_buffers(pa.int64(), 1, [None, pa.py_buffer(number.tobytes())]),
+        pa.Array.from_buffers(pa.large_binary(), 1, [None, pa.py_buffer(ends.tobytes()), pa.py_buffer(state)]),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
 def _columns(keys: Keys) -> tuple[str | None, str | None, str | None]:
     return keys.pair, keys.group, keys.stratum
 
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """What is to be counted."""
+    """What is to be counted. With an embedder also how dense the corpus is around each document."""
 
     corpora: Corpora
     keys: Keys
     budget: int
     tests: Hashes
+    embedder: str = "none"
 
 
 def count(run: Run, wanted: Counting, workers: int, max_dropped: float | None, observer: Observer) -> None:
     """Count what is missing."""
     data = wanted.corpora.data
     size = shard_size(data.size)
-    plan = ShardPlan.of(run, "parquet", {PART: SCHEMA})
-    task = CountTask(plan, wanted.corpora.sources, wanted.keys, wanted.budget, wanted.tests.tobytes())
-    engine = LocalEngine(max(1, min(workers or available_cores(), -(-data.size // size))))
+    parts = {PART: SCHEMA} | ({CROWDED: SCHEMA} if wanted.embedder != "none" else {})
+    plan = ShardPlan.of(run, "parquet", parts)
+    task = CountTask(plan, wanted.corpora.sources, wanted.keys, wanted.budget, wanted.tests.tobytes(), wanted.embedder)
+    engine = LocalEngine(max(1, min(processes(workers, data.size / SPEED), -(-data.size // size))))
     execute(run, task, data, engine, Bounds(size, None, max_dropped, data.expected), observer)
     data.check_unchanged()
     sums = totals(run.out)
@@ -137,6 +159,11 @@ def count(run: Run, wanted: Counting, workers: int, max_dropped: float | None, o
             f"none of the {sums.rows:,} rows could be used ({reasons}): see {run.out / 'dropped'}; the columns are "
             f"{', '.join(data.columns_seen()) or 'none'}: is --text-key right?"
         )
+
+
+def processes(asked: int, seconds: float) -> int:
+    """As many as asked for; left open, one for each core, and no other than this where there are few seconds to share."""
+    return asked or (available_cores() if seconds > WORTH else 1)
 
 
 def shard_size(total: int) -> int:
@@ -150,11 +177,22 @@ def shard_size(total: int) -> int:
 def merge_states(out: Path, corpora: int, budget: int, tests: Hashes) -> list[Fold]:
     """The state of each corpus, joined from the shards one after the other."""
     found = [Fold(int(budget * SPARE), tests) for _ in range(corpora)]
+    for number, state in _states(out, PART):
+        found[number] = merged(found[number], from_bytes(state, tests))
+    return found
+
+
+def merge_crowding(out: Path) -> bytes:
+    """The density of a corpus, joined from the shards one after the other."""
+    found = Crowding()
+    for _, state in _states(out, CROWDED):
+        found = crowding.merged(found, crowding.from_bytes(state))
+    return crowding.to_bytes(found)
+
+
+def _states(out: Path, part: str) -> Iterator[tuple[int, bytes]]:
     for receipt in receipts(out):
         for entry in receipt.files:
-            if entry.part != PART:
-                continue
-            for batch in read_table_rows(out / entry.part / entry.name):
-                number = batch.column(0)[0].as_py()
-                found[number] = merged(found[number], from_bytes(batch.column(1)[0].as_py(), tests))
-    return found
+            if entry.part == part:
+                for batch in read_table_rows(out / entry.part / entry.name):
+                    yield batch.column(0)[0].as_py(), batch.column(1)[0].as_py()

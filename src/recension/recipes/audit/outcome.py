@@ -71,7 +71,7 @@ def report_of(found: Findings, about: Mapping[str, Any]) -> AuditReport:
     match = found.material.match
     figures = figures_of(match.panel, *sides(match))
     agreement = agreement_of(found.scored)
-    verdict = judge(_evidence(found, figures, agreement[0]), match.words, found.margin)
+    verdict = judge(_evidence(found, figures, agreement[0]), match.words, found.margin, match.sources)
     left, right = sides(match)
     panel = match.panel
     values = dict(zip(NAMES, zip(*figures, strict=True), strict=True)) | _scored_values(found.scored)
@@ -206,7 +206,7 @@ def _coverage(found: Findings) -> dict[str, dict[str, float]]:
 def _points(found: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[tuple[float, float], ...]]:
     if not found.get("map"):
         return (), ()
-    owners, places, _ = found["map"]
+    owners, places = found["map"]
     return tuple(owners), tuple((x, y) for x, y in places)
 
 
@@ -220,14 +220,13 @@ def _integrity(found: Findings) -> list[IntegrityResult]:
     reference, candidate = found.folds[:2]
     rows = []
     for name, fold in zip(found.names[:2], (reference, candidate), strict=True):
-        spare, sizes = near.repeated(fold.bands)
-        looked = int(fold.bands.times.sum())
-        largest = int(sizes[0]) if len(sizes) else 0
-        says = f"{percent(spare, looked)} of {counted(looked, 'document')} repeat another; the largest group has {largest:,}"
-        rows.append(IntegrityResult(f"near-duplicates within {name}", spare, looked, says))
-    hit, looked = near.shared(candidate.bands, reference.bands)
-    says = f"{percent(hit, looked)} of {counted(looked, 'candidate document')} have a near-duplicate in the reference"
-    rows.append(IntegrityResult("near-duplicates across", hit, looked, says))
+        kin = near.repeated(fold.bands)
+        largest = int(kin.sizes[0]) if len(kin.sizes) else 0
+        says = f"{share_of(kin, 'document')} repeat another; the largest group has {largest:,}"
+        rows.append(IntegrityResult(f"near-duplicates within {name}", kin.hits, kin.looked, says))
+    kin = near.shared(candidate.bands, reference.bands)
+    says = f"{share_of(kin, 'candidate document')} have a near-duplicate in the reference"
+    rows.append(IntegrityResult("near-duplicates across", kin.hits, kin.looked, says))
     hit, looked = contained(candidate.runs, reference.runs)
     error = 196 * float(np.sqrt(hit / looked * (1 - hit / looked) / looked)) if looked else 0.0
     says = (
@@ -236,6 +235,12 @@ def _integrity(found: Findings) -> list[IntegrityResult]:
     )
     rows.append(IntegrityResult("copying from the reference", hit, looked, says))
     return [*rows, *integrity_of(found.tests, candidate)]
+
+
+def share_of(found: near.Found, what: str) -> str:
+    """A share, with its error where only a sample of the documents was looked at."""
+    sampled = f" (± {100 * found.error:.2g} points: a sample)" if found.error else ""
+    return f"{percent(found.hits, found.looked)}{sampled} of {counted(found.looked, what)}"
 
 
 def integrity_of(tests: TestSets, candidate: Fold) -> list[IntegrityResult]:

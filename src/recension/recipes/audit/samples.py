@@ -9,10 +9,11 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from recension.methods.audit.folds import Fold, from_bytes, to_bytes
 from recension.methods.audit.measures import Stretch
-from recension.methods.audit.panel import Panel, Unit, panel_of, units_of
+from recension.methods.audit.panel import Panel, Unit, panel_of, spelt, units_of
 from recension.methods.audit.resampling import Match, match, whole
 
 SHORTEST_UNIT, LONGEST_UNIT = 30, 200
@@ -81,16 +82,14 @@ def units_of_fold(fold: Fold, words: int) -> Iterable[Unit]:
             yield from units_of(passage.text, passage.cluster, words, passage.stratum)
 
 
-def units_at(panel: Panel, chosen: Stretch) -> list[Unit]:
+def tokens_at(panel: Panel, chosen: Stretch) -> list[NDArray[np.int64]]:
     """The units of a stretch, as they were cut for it."""
-    return [
-        Unit(tuple(panel.texts[i] for i in panel.tokens[start : start + size]), "")
-        for start, size in zip(chosen.starts.tolist(), chosen.sizes.tolist(), strict=True)
-    ]
+    ends = (chosen.starts + chosen.sizes).tolist()
+    return [panel.tokens[start:end] for start, end in zip(chosen.starts.tolist(), ends, strict=True)]
 
 
 def texts_of(panel: Panel, chosen: Stretch) -> list[str]:
-    return ["".join(unit.surfaces).strip() for unit in units_at(panel, chosen)]
+    return [text.strip() for text in spelt(panel, tokens_at(panel, chosen))]
 
 
 def sides(found: Match) -> tuple[Stretch, Stretch]:

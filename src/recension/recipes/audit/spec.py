@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from recension.errors import UsageError
 from recension.recipes.settings import PriorSettings, RowSettings, check_types, setting, settings
@@ -32,6 +33,10 @@ class AuditSpec:
     embedder: str = setting(
         "static", "What embeds passages for coverage and map: static (shipped), st:NAME (sentence-transformers), none.",
         metavar="MODEL", group="Measure",
+    )  # fmt: skip
+    map: Literal["auto", "opentsne", "exact", "pca"] = setting(
+        "auto", "How the map of meanings is drawn: t-SNE by openTSNE, exact t-SNE of fewer points, principal components; "
+        "auto: openTSNE where it is installed, else exact.", ("auto", "opentsne", "exact", "pca"), group="Measure",
     )  # fmt: skip
     seed: int = setting(0, "Another seed draws other samples of the draws and the chain.", metavar="N", group="Measure")
 
@@ -84,6 +89,10 @@ class ProfileSpec:
     unit: int = setting(200, "Words of a passage.", metavar="WORDS", group="Measure")
     draws: int = setting(200, "Half-samples for the intervals.", metavar="N", group="Measure")
     scored_words: int = setting(10_000, "Words that every scorer reads.", metavar="WORDS", group="Measure")
+    embedder: str = setting(
+        "static", "What embeds documents for their density: static (shipped), st:NAME (sentence-transformers), none.",
+        metavar="MODEL", group="Measure",
+    )  # fmt: skip
     seed: int = setting(0, "Another seed draws other half-samples.", metavar="N", group="Measure")
     group_key: str | None = setting(
         None, "The column that names the source of a row (author, site): drawn as a whole.", metavar="COLUMN",
@@ -102,13 +111,16 @@ class ProfileSpec:
         _check(self.budget, self.draws, self.unit or 1, self.limit)
         if self.scored_words < 1_000:
             raise UsageError("--scored-words is 1000 or more")
+        _check_embedder(self.embedder)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEffort:
     """How an audit or a profile is carried out. None of it changes a figure."""
 
-    workers: int = setting(0, "Processes. 0 = one for each core.", metavar="N", group="Effort")
+    workers: int = setting(
+        0, "Processes. 0 = one for each core, and one where there is little to do.", metavar="N", group="Effort"
+    )
     max_dropped: float | None = setting(
         None, "Fail when more than this share of the rows had to be set aside.", metavar="SHARE", group="Effort"
     )

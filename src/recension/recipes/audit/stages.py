@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,17 +12,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recension.engines.local import LocalEngine, available_cores
+from recension.engines.local import LocalEngine
 from recension.methods.audit import shift, spread
 from recension.methods.audit.chain import generations
 from recension.methods.audit.measures import NAMES, Stretch, effects, figures_of
-from recension.methods.audit.panel import Side, panel_of
-from recension.methods.audit.picture import components, tsne
+from recension.methods.audit.panel import Side, rewritten, spelt
+from recension.methods.audit.picture import POINTS, Drawing, placed
 from recension.methods.audit.resampling import Draws, draw, whole
 from recension.models.embedders import load_embedder
 from recension.models.load import PriorOptions
 from recension.ports import Ask
-from recension.recipes.audit.samples import Design, artefact, material, sides, texts_of, units_at
+from recension.recipes.audit.counting import processes
+from recension.recipes.audit.samples import Design, artefact, material, sides, texts_of, tokens_at
 from recension.recipes.priors import load
 from recension.run.manifest import Run
 from recension.run.passes import Pass, run_pass
@@ -31,8 +33,9 @@ Floats = NDArray[np.float64]
 
 GENERATIONS = 5
 DRAWN_AT_ONCE, SCORED_AT_ONCE = 20, 32
-SHIFT_UNITS, SHIFT_DRAWS, MAP_POINTS = 800, 60, 240
+SHIFT_UNITS, SHIFT_DRAWS = 800, 60
 BINS = 20
+DRAWN = 5e-7  # seconds of a word in a draw, about
 CURVE = "curve"
 
 
@@ -66,8 +69,8 @@ class Bench:
     workers: int
     observer: Observer
 
-    def done(self, work: Pass, count: int, size: int) -> bytes:
-        """The artefact of a pass over `count` things, `size` to a piece."""
+    def done(self, work: Pass, count: int, size: int, seconds: float = math.inf) -> bytes:
+        """The artefact of a pass over `count` things, `size` to a piece, that takes about so long."""
         pieces = -(-count // size)
         finished = 0
 
@@ -77,7 +80,7 @@ class Bench:
             self.observer.update(Progress(work.name, fraction=finished / pieces))
 
         self.observer.update(Progress(work.name))
-        engine = LocalEngine(max(1, min(self.workers or available_cores(), pieces)))
+        engine = LocalEngine(max(1, min(processes(self.workers, seconds), pieces)))
         return run_pass(self.run, work, engine, Chunks(count, size), told)
 
 
@@ -98,14 +101,14 @@ class CurveTask:
     def __call__(self, _: Chunk) -> bytes:
         found = material(self.design).match
         reference = whole(found.left)
-        units = units_at(found.panel, reference)
+        units = tokens_at(found.panel, reference)
         side = Side(reference.starts, reference.sizes, np.zeros_like(reference.starts), np.zeros_like(reference.starts))
         rows: list[list[float]] = []
         texts: list[str] = []
         for made in generations(found.panel, side, GENERATIONS, self.design.seed + 1):
-            panel = panel_of([units, made])
+            panel = rewritten(found.panel, [units, made])
             rows.append(effects(*figures_of(panel, *(Stretch(s.starts, s.sizes) for s in panel.sides))).tolist())
-            texts = texts or ["".join(unit.surfaces).strip() for unit in made]
+            texts = texts or [text.strip() for text in spelt(found.panel, made)]
         return msgspec.msgpack.encode([rows, texts])
 
 
@@ -133,7 +136,9 @@ class DrawTask:
 
 def draws(bench: Bench, design: Design, count: int) -> Draws:
     work = Pass("draws", [count], DrawTask(design), operator.add)
-    table = np.frombuffer(bench.done(work, count, DRAWN_AT_ONCE)).reshape(count, 2 * len(NAMES))
+    table = np.frombuffer(bench.done(work, count, DRAWN_AT_ONCE, count * design.budget * DRAWN)).reshape(
+        count, 2 * len(NAMES)
+    )
     return Draws(table[:, : len(NAMES)], table[:, len(NAMES) :])
 
 
@@ -200,6 +205,7 @@ def scored(rows: Floats, clusters: NDArray[np.int64]) -> spread.Scored:
 class ShiftTask:
     design: Design
     embedder: str
+    drawing: Drawing
 
     def __call__(self, _: Chunk) -> bytes:
         stuff = material(self.design)
@@ -208,10 +214,10 @@ class ShiftTask:
         for parts in (found.left, found.right):
             side = Side(*(np.concatenate([getattr(part, f) for part in parts]) for f in Side.__slots__))
             chosen.append(side.only(np.arange(min(SHIFT_UNITS, len(side.starts)))))
-        clusters = np.concatenate([side.clusters for side in chosen])
+        owner = shift.owned(found.panel, chosen)
         tables = [shift.features(found.panel, side) for side in chosen]
         result: dict[str, Any] = {
-            "auc": shift.classifier(tables[0], tables[1], clusters, SHIFT_DRAWS, self.design.seed)._asdict(),
+            "auc": shift.classifier(tables[0], tables[1], owner, SHIFT_DRAWS, self.design.seed)._asdict(),
             **{n: v._asdict() for n, v in shift.excess(found, SHIFT_DRAWS, self.design.seed).items()},
         }
         if self.embedder != "none":
@@ -219,14 +225,14 @@ class ShiftTask:
             texts = [["".join(unit.surfaces).strip() for unit in units[:SHIFT_UNITS]] for units in stuff.units]
             vectors = [model.embed(part) for part in texts]
             result["embedded"] = [shift.embedded(vectors[0], other)._asdict() for other in vectors[1:]]
-            few = np.concatenate([part[:MAP_POINTS] for part in vectors])
-            owners = [i for i, part in enumerate(vectors) for _ in part[:MAP_POINTS]]
-            result["map"] = [owners, tsne(few).round(3).tolist(), components(few).round(4).tolist()]
+            few = [part[: POINTS[self.drawing]] for part in vectors]
+            owners = [i for i, part in enumerate(few) for _ in part]
+            result["map"] = [owners, placed(np.concatenate(few), self.drawing).round(4).tolist()]
         return msgspec.json.encode(result)
 
 
-def shifted(bench: Bench, design: Design, embedder: str) -> dict[str, Any]:
-    work = Pass("shift", [SHIFT_UNITS, SHIFT_DRAWS, MAP_POINTS], ShiftTask(design, embedder), _only)
+def shifted(bench: Bench, design: Design, embedder: str, drawing: Drawing) -> dict[str, Any]:
+    work = Pass("shift", [SHIFT_UNITS, SHIFT_DRAWS, POINTS[drawing]], ShiftTask(design, embedder, drawing), _only)
     found: dict[str, Any] = msgspec.json.decode(bench.done(work, 1, 1))
     return found
 

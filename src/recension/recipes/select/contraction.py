@@ -11,11 +11,11 @@ from recension.identity import content_hash
 from recension.methods.audit import shift
 from recension.methods.audit.chain import generations
 from recension.methods.audit.measures import KINDS, NAMES, effects, figures_of
-from recension.methods.audit.panel import Side, Unit, panel_of, units_of
+from recension.methods.audit.panel import Side, panel_of, rewritten, units_of
 from recension.methods.audit.resampling import draw, left_out, match, whole
 from recension.methods.audit.verdict import Evidence, Verdict, judge
 from recension.models.embedders import load_embedder
-from recension.recipes.audit.samples import units_at
+from recension.recipes.audit.samples import tokens_at
 from recension.recipes.select.writing import Passage
 
 GENERATIONS, DRAWS = 3, 60
@@ -48,11 +48,10 @@ def measured(passages: Sequence[Passage], budget: int, embedder: str, seed: int)
     reference = whole(found.left)
     lengths = np.zeros_like(reference.starts)
     side = Side(reference.starts, reference.sizes, lengths, lengths)
-    own = units_at(panel, reference)
+    own = tokens_at(panel, reference)
     curve = []
     for made in generations(panel, side, GENERATIONS, seed + 1):
-        chained: Sequence[Sequence[Unit]] = [own, made]
-        chain = panel_of(chained)
+        chain = rewritten(panel, [own, made])
         curve.append(effects(*figures_of(chain, *(whole([one]) for one in chain.sides))))
     before, after = figures_of(panel, reference, whole(found.right))
     families = tuple(kind.family for kind in KINDS.values())
