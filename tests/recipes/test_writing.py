@@ -13,7 +13,7 @@ import time
 import pytest
 
 import recension
-from recension.errors import BudgetError, InputError, ModelError, UsageError
+from recension.errors import BudgetError, InputError, ModelError, TooManyDroppedError, UsageError
 from recension.models.fake_server import FakeServer, Faults
 from recension.recipes.settings import build
 from recension.recipes.writing import (
@@ -197,6 +197,14 @@ def test_a_dead_server_fails_the_run_and_the_next_call_resumes(tmp_path):
         report = rephrase(source, tmp_path / "out", spec)
         assert server.counts.completed == 3 and report.calls.answers == 6
     assert recension.verify(tmp_path / "out").sound
+
+
+def test_too_much_that_is_set_aside_is_an_error_and_a_url_may_come_from_the_environment(server, tmp_path, monkeypatch):
+    source = write_jsonl(tmp_path / "in.jsonl", rows(8))
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    spec = build(ReformulateSpec, {"writer": "openai:fake", "least_words": 5, "pairs": 2, "accept": 5})
+    with pytest.raises(TooManyDroppedError, match=r"of 16 texts \("):
+        reformulate(source, tmp_path / "out", spec, Calls(max_dropped=0.1))
 
 
 def test_it_also_runs_where_an_event_loop_runs_already(server, tmp_path):

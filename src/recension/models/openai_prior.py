@@ -68,10 +68,11 @@ def load_openai(rest: str, options: PriorOptions, patience: Patience | None = No
 
 
 def split_served(rest: str) -> tuple[str, str]:
-    """`MODEL@URL` taken apart. A URL that holds a secret is refused, since it would be written into files."""
-    match = _NAME.fullmatch(rest)
+    """`MODEL@URL` taken apart, or MODEL at OPENAI_BASE_URL. A URL with a secret is refused: it is written into files."""
+    usual = os.environ.get("OPENAI_BASE_URL", "")
+    match = _NAME.fullmatch(rest if "@http" in rest.lower() or not usual else f"{rest}@{usual}")
     if match is None:
-        raise ModelError(f"prior 'openai:...': {_WRITTEN}")
+        raise ModelError(f"openai:{rest}: {_WRITTEN} (or set OPENAI_BASE_URL)")
     model, parts = match["model"], urlsplit(match["url"])
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ModelError(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from recension.errors import TooManyDroppedError
 from recension.identity import sha256
@@ -31,6 +31,9 @@ class Bounds:
     limit: int | None = None
     max_dropped: float | None = None
     expected: int = 0  # bytes in all pieces, as far as can be told before reading them
+    of: Literal["rows", "texts"] = (
+        "rows"  # what `max_dropped` is a share of: rows that were read, or all that was asked for
+    )
 
 
 class Work(Protocol):
@@ -56,7 +59,7 @@ class Tally:
     """What the finished shards add up to, and what the running ones have done."""
 
     def __init__(self, run: Run, stage: str) -> None:
-        self.rows = self.documents = self.tokens = self.lost = self.shards = self.resumed = 0
+        self.rows = self.units = self.documents = self.tokens = self.lost = self.shards = self.resumed = 0
         self.stage = stage
         self._out = run.out
         self._finished: set[int] = set()
@@ -65,6 +68,7 @@ class Tally:
         self._finished.add(receipt.index)
         self.shards += 1
         self.rows += receipt.rows
+        self.units += receipt.units
         self.documents += receipt.written
         self.lost += sum(receipt.dropped.values())
         tokens = receipt.stats.get("tokens", 0)
@@ -135,10 +139,11 @@ def _covers(receipt: Receipt, rows_cap: int | None) -> bool:
 def _check_dropped(tally: Tally, bounds: Bounds, out: Path) -> None:
     if bounds.max_dropped is None or not tally.rows:
         return
-    share = tally.lost / tally.rows
+    whole = tally.rows if bounds.of == "rows" else tally.units
+    share = tally.lost / whole
     if share > bounds.max_dropped:
         raise TooManyDroppedError(
-            f"{tally.lost:,} of {tally.rows:,} rows ({share:.2%}) were set aside, more than --max-dropped "
+            f"{tally.lost:,} of {whole:,} {bounds.of} ({share:.2%}) were set aside, more than --max-dropped "
             f"{bounds.max_dropped:g}: see {out / 'dropped'}, or raise it to go on"
         )
 

@@ -25,8 +25,9 @@ from recension.run.folder import writing
 
 ANSWERS = "answers.sqlite"
 SENT = "sent"
+# The answer stands last: sums over the small columns then need not step over it.
 _TABLE = """CREATE TABLE IF NOT EXISTS answers (
-    key TEXT PRIMARY KEY, answer BLOB NOT NULL, digest BLOB NOT NULL, prompt INTEGER NOT NULL, written INTEGER NOT NULL)"""
+    key TEXT PRIMARY KEY, prompt INTEGER NOT NULL, written INTEGER NOT NULL, digest BLOB NOT NULL, answer BLOB NOT NULL)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class SqliteJournal:
         for completion in completions:
             packed = self._packer.compress(msgspec.json.encode(completion))
             used = (int(completion.usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
-            rows.append((completion.key, packed, _digest(completion.key, packed), *used))
+            rows.append((completion.key, *used, _digest(completion.key, packed), packed))
         with self._lock, _said(self.path):
             self._in.execute("BEGIN")
             self._in.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)", rows)

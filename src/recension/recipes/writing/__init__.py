@@ -197,7 +197,7 @@ def _written(
             session.models = Models({}, earlier[1])
         # The engine awaits what the task returns, so what comes out of it are receipts all the same.
         task = cast("Callable[[Piece], Receipt]", _task(run, session, job, calls))
-        bounds = Bounds(job.shard_bytes, calls.limit, calls.max_dropped, expected_size(job.corpus))
+        bounds = Bounds(job.shard_bytes, calls.limit, calls.max_dropped, expected_size(job.corpus), "texts")
         watching = Watching(observer, session, budget_of(calls))
         execute(run, task, job.corpus, LoopEngine(session.loop), bounds, watching)
         check_unchanged(job.corpus.files)
