@@ -95,21 +95,23 @@ def digest(out: Path) -> str:
     return found.hexdigest()
 
 
-def killed(source: Path, out: Path, port: int, kills: int, seed: int) -> int:
-    """Run to the end, killed at random moments on the way; returns the kills that hit a running process."""
-    draw, done = random.Random(seed), 0
+def killed(source: Path, out: Path, port: int, kills: int, answers: int, seed: int) -> int:
+    """Run to the end, killed at random moments between the first answer and the last; returns the kills."""
+    draw = random.Random(seed)
+    moments = sorted(draw.randrange(1, answers) for _ in range(kills))
+    done = 0
     while True:
         running = subprocess.Popen(
             command(source, out, port), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        if done < kills:
-            try:
-                running.wait(draw.uniform(1.5, 9.0))
-            except subprocess.TimeoutExpired:
-                running.send_signal(signal.SIGKILL)
-                running.wait()
-                done += 1
-                continue
+        while done < kills and running.poll() is None and counts(port)["completed"] < moments[done]:
+            time.sleep(0.02)
+        if done < kills and running.poll() is None:
+            time.sleep(draw.uniform(0, 0.05))
+            running.send_signal(signal.SIGKILL)
+            running.communicate()
+            done += 1
+            continue
         output = running.communicate()[0]
         if running.returncode:
             raise SystemExit(f"the run failed ({running.returncode}): {output[-2000:]}")
@@ -128,7 +130,7 @@ def main() -> None:
         out, whole = Path(folder) / "out", Path(folder) / "whole"
         began = time.monotonic()
         with serving(0, {**ON_THE_WAY, **LASTING}) as port:
-            kills = killed(source, out, port, given.kills, given.seed)
+            kills = killed(source, out, port, given.kills, 4 * given.documents, given.seed)
             disturbed = counts(port)
         report = json.loads((out / "report.json").read_text())
         with serving(port, LASTING):
