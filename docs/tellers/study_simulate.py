@@ -16,8 +16,8 @@ GENERATIONS = (1, 2, 5, 10, 20)
 
 def told() -> str:
     found = json.loads((ROOT / "studies" / "simulate" / "results.json").read_text(encoding="utf-8"))
-    text = f"\n\n{_text(found['text'])}" if "text" in found else ""
-    return _regression(found["regression"]) + text
+    parts = {"regression": _regression, "text": _text}
+    return "\n\n".join(tell(found[name]) for name, tell in parts.items() if name in found)
 
 
 def _gap(value: float | None) -> str:
