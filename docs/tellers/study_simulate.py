@@ -84,6 +84,7 @@ def _text(found: dict[str, Any]) -> str:
     return (
         f"The same on the samples: a {setting['model']} over {setting['generations']} generations, "
         f"{setting['budget']:,} tokens, {setting['seeds']} seeds, held-out bits per byte. Beside it the logarithms of the "
-        "perplexities of an earlier trial with trigrams of words on another text, whose share was not kept: the order "
-        "agrees, the heights need not.\n\n" + table(head, [row(name, one) for name, one in arms.items()])
+        "perplexities of an earlier trial with trigrams of words on another text, whose share was not kept: in both, "
+        "replacing costs most and the anchor least; where a chain stands against accumulating depends on its share.\n\n"
+        + table(head, [row(name, one) for name, one in arms.items()])
     )
