@@ -16,8 +16,8 @@ GENERATIONS = (1, 2, 5, 10, 20)
 
 def told() -> str:
     found = json.loads((ROOT / "studies" / "simulate" / "results.json").read_text(encoding="utf-8"))
-    text = f"\n\n{_text(found['text'])}" if "text" in found else ""
-    return _regression(found["regression"]) + text
+    parts = {"regression": _regression, "text": _text}
+    return "\n\n".join(tell(found[name]) for name, tell in parts.items() if name in found)
 
 
 def _gap(value: float | None) -> str:
@@ -84,6 +84,7 @@ def _text(found: dict[str, Any]) -> str:
     return (
         f"The same on the samples: a {setting['model']} over {setting['generations']} generations, "
         f"{setting['budget']:,} tokens, {setting['seeds']} seeds, held-out bits per byte. Beside it the logarithms of the "
-        "perplexities of an earlier trial with trigrams of words on another text, whose share was not kept: the order "
-        "agrees, the heights need not.\n\n" + table(head, [row(name, one) for name, one in arms.items()])
+        "perplexities of an earlier trial with trigrams of words on another text, whose share was not kept: in both, "
+        "replacing costs most and the anchor least; where a chain stands against accumulating depends on its share.\n\n"
+        + table(head, [row(name, one) for name, one in arms.items()])
     )

@@ -29,11 +29,11 @@ def controlled(errors, design):
 
 
 @pytest.mark.parametrize(
-    ("samples", "features", "count"), [(100, 1, 40_000), (100, 10, 8_000), (60, 30, 6_000)], ids=["0.01", "0.1", "0.5"]
+    ("samples", "features", "count"), [(100, 1, 28_000), (100, 10, 6_000), (60, 30, 4_000)], ids=["0.01", "0.1", "0.5"]
 )
 def test_theory_is_right_to_two_percent(samples, features, count):
     """Wherever the Monte-Carlo error is below half a percent, which is nearly everywhere."""
-    design = Design(4, samples, features, share=0.125, decay=0.8)
+    design = Design(3, samples, features, share=0.125, decay=0.8)
     size = design.chunk()
     found = np.concatenate([simulate(design, min(size, count - a), 1, a) for a in range(0, count, size)])
     means, spreads = controlled(found, design)
@@ -44,9 +44,9 @@ def test_theory_is_right_to_two_percent(samples, features, count):
         sharp = spreads[i] < 0.005 * means[i]
         seen += int(sharp[1:].sum())
         assert means[i][sharp] == pytest.approx(np.array(told[name].here)[sharp], rel=0.02), name
-    assert seen >= 12  # of 21
+    assert seen >= 8  # of 14
     raw = sums(found)
-    assert (np.abs(raw.mean[0] / theory.replaced(4) - 1) < 4 * raw.standard_error[0] / theory.replaced(4)).all()
+    assert (np.abs(raw.mean[0] / theory.replaced(3) - 1) < 4 * raw.standard_error[0] / theory.replaced(3)).all()
 
 
 def test_the_covariance_of_the_features_changes_nothing():

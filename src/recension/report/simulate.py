@@ -103,7 +103,9 @@ def judged(
     found: list[State] = []
     for mean, spread, value in zip(error, standard_error, values, strict=True):
         room = WIDE * spread
-        if bound:
+        if not math.isfinite(room):
+            found.append("unclear")
+        elif bound:
             found.append("fails" if mean - room > value else "holds" if mean + room <= value else "unclear")
         else:
             found.append("fails" if abs(mean - value) > room else "holds")
@@ -224,7 +226,11 @@ def regression_page(report: RegressionReport) -> str:
         (s / e for p in report.policies for e, s in zip(p.error, p.standard_error, strict=True)), default=math.inf
     )
     items = [
-        ("Regressions", number(report.seeds), f"Monte-Carlo error up to {100 * widest:.2g}%"),
+        (
+            "Regressions",
+            number(report.seeds),
+            f"Monte-Carlo error up to {100 * widest:.2g}%" if math.isfinite(widest) else "too few for an error",
+        ),
         ("Samples, features", f"{report.samples} × {report.features}", f"d/T = {report.features / report.samples:.3g}"),
         ("Share anew", f"{100 * report.share:.3g}%", "of the answers, in every generation"),
         ("Generations", number(report.generations), ""),

@@ -88,7 +88,7 @@ def expected(design: Design) -> dict[str, Expected]:
         "accumulate_fixed": Expected(theory.accumulated_fixed(n, h), theory.accumulated_fixed(n, 0)),
         "chain": Expected(theory.chained(design.constant, h), theory.chained(design.constant, 0)),
         "chain_decay": Expected(theory.chained(design.decaying, h), theory.chained(design.decaying, 0)),
-        "chain_same_set": Expected(theory.same_set(q, n, h), theory.same_set(q, n, 0)),
+        "chain_same_set": Expected(theory.same_set(q, n, h, design.samples), theory.same_set(q, n, 0)),
         "chain_disjoint": Expected(None, theory.disjoint(design.disjoint_share, n)),
         "anchor": Expected(theory.anchored(q, n, h), theory.anchored(q, n, 0)),
     }

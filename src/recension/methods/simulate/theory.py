@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-NODES = 400
+NODES, SIZES = 400, 7
 
 
 def replaced(generations: int) -> list[float]:
@@ -66,12 +66,17 @@ def anchor_limit(share: float, h: float) -> float:
     return (1 + 2 * share * (1 - share) * (1 - h)) / (1 - share**2 - share * (1 - share) * h) if share < 1 else math.inf
 
 
-def same_set(share: float, generations: int, h: float) -> list[float]:
-    """The same rows in every generation.
+def same_set(share: float, generations: int, h: float, samples: int | None = None) -> list[float]:
+    """The same rows in every generation; of a random number, where there are so many `samples` of which each is chosen or not.
 
     Along each direction of the features a share l of it lies in these rows. For many samples l is `share`; at a given h the
     shares are spread by Wachter's law, over which this is the mean.
     """
+    if samples is not None:
+        steps, parts = np.polynomial.hermite_e.hermegauss(SIZES)  # the number of rows, nearly normal, at a few points
+        sizes = np.clip(share + math.sqrt(share * (1 - share) / samples) * steps, 0.0, 1.0)
+        means = np.array([same_set(float(size), generations, h) for size in sizes])
+        return [float(x) for x in parts @ means / parts.sum()]
     values, weights = wachter(share, h)
     found = []
     for n in range(1, generations + 1):
