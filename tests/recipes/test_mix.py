@@ -286,6 +286,9 @@ def test_a_source_that_is_too_small_says_by_how_much(tmp_path):
     file.write_text("tokenizer: words\nsources:\n  a: {path: a.jsonl, tokens: 50, max_repeat: 2}\n")
     with pytest.raises(UnreachableError, match=r"line 3: .*50 tokens are asked and it holds 10.*30 too few"):
         recension.mix(file, tmp_path / "out", ALONE)
+    file.write_text("tokenizer: words\nsources:\n  a: {path: b.jsonl}\n")
+    with pytest.raises(InputError, match=r"line 3: no such file or folder: b.jsonl"):
+        recension.mix(file, tmp_path / "none", ALONE)
     file.write_text("tokenizer: words\nsources:\n  a: {path: a.jsonl, tokens: 50, text_key: txt}\n")
     with pytest.raises(InputError, match=r"no row of source 'a' could be used.*columns are text"):
         recension.mix(file, tmp_path / "other", ALONE)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from recension import __version__
 from recension.corpus import Corpus, Layout, Reading, Record, column_value, metadata_layout, open_corpus
 from recension.document import JSON, Document
-from recension.errors import UsageError
+from recension.errors import InputError, UsageError
 from recension.identity import derived_id
 from recension.methods.mixture import Wanted
 from recension.models.token_counts import TokenCounter, token_counter
@@ -92,7 +92,10 @@ def job_of(spec: MixSpec, out: Path | None, counter: TokenCounter | None = None)
         raise UsageError("the recipe names no sources: write sources: {NAME: {path: ..., weight: ...}}")
     corpora = []
     for source in spec.sources:
-        corpus = open_corpus(list(source.path), _reading(spec, source), exclude=out)
+        try:
+            corpus = open_corpus(list(source.path), _reading(spec, source), exclude=out)
+        except InputError as error:
+            raise InputError(f"{source.place}: {error}" if source.place else str(error)) from error
         corpora.append(named(corpus, source.name))
     data = Joined(tuple(corpora))
     return MixJob(spec, data, layout_for(corpora), counter or token_counter(spec.tokenizer), piece_size(data.size))

@@ -104,7 +104,13 @@ def _settings(manifest: Manifest) -> dict[str, str]:
         **({"preset": spec["preset"]} if spec["preset"] else {}),
         **shown,
     }
-    return {name.replace("_", " "): ", ".join(v) if isinstance(v, list) else str(v) for name, v in shown.items()}
+    return {name.replace("_", " "): _shown(value) for name, value in shown.items()}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float) and value == int(value):
+        value = int(value)
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _notes(manifest: Manifest, plan: Plan) -> tuple[str, ...]:

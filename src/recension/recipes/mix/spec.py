@@ -100,6 +100,8 @@ class MixSpec:
 
     def __post_init__(self) -> None:
         check_types(self)
+        if self.holdout is not None:
+            object.__setattr__(self, "holdout", float(self.holdout))  # one key, however it was written
         names = [source.name for source in self.sources]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
