@@ -24,7 +24,6 @@ from recension.corpus.splitting import BLANK
 from recension.identity import derived_id
 
 BATCH_CHARACTERS, BATCH_ROWS = 1 << 19, 4_096
-ESCAPES = ((b"\\n", b"\n"), (b'\\"', b'"'), (b"\\t", b"\t"), (b"\\r", b"\r"))
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
@@ -238,17 +237,9 @@ def _short(line: bytes, names: tuple[str, str, str], as_bytes: bool) -> tuple[st
 
 
 def _unescaped(raw: Raw) -> bytes:
-    """The UTF-8 of a JSON string that has no escapes but the usual ones; nothing of any other."""
+    """The UTF-8 of a JSON string without escapes; nothing of any other."""
     view = memoryview(raw)
-    if view[:1] != b'"':
-        return b""
-    body = view[1:-1].tobytes()
-    if b"\\" not in body:
-        return body
-    if b"\\\\" in body:
-        return b""
-    for escaped, plain in ESCAPES:
-        body = body.replace(escaped, plain)
+    body = view[1:-1].tobytes() if view[:1] == b'"' else b"\\"
     return b"" if b"\\" in body else body
 
 
