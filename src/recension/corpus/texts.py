@@ -24,6 +24,7 @@ from recension.corpus.splitting import BLANK
 from recension.identity import derived_id
 
 BATCH_CHARACTERS, BATCH_ROWS = 1 << 19, 4_096
+STRETCH = 1 << 17  # bytes that are looked at at once
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
@@ -203,8 +204,11 @@ def _is_plain(payload: bytes) -> bool:
     """Whether the rows of a part are UTF-8 without control characters, and without a NUL however it is written."""
     if b"\\u0000" in payload:
         return False
-    if np.count_nonzero(np.frombuffer(payload, np.uint8) < 0x20) != payload.count(b"\n"):
-        return False  # control characters, which JSON does not allow in strings
+    data = np.frombuffer(payload, np.uint8)
+    for start in range(0, len(data), STRETCH):
+        part = data[start : start + STRETCH]
+        if np.count_nonzero(part < 0x20) != np.count_nonzero(part == 0x0A):
+            return False  # control characters, which JSON does not allow in strings
     if payload.isascii():
         return True
     try:

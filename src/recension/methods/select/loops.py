@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numba
 import numpy as np
@@ -33,14 +34,28 @@ def bags(raws: Sequence[bytes], limits: Limits) -> Bags:
     lengths = np.fromiter(map(len, raws), dtype=np.int64, count=len(raws))
     ends = np.cumsum(lengths + 1)
     most = len(data)  # no word is shorter than a byte
-    singles, pairs = np.empty(most, np.uint16), np.empty(most, np.uint16)
+    singles, pairs = _room(most, 0, np.uint16), _room(most, 1, np.uint16)
     words, digests = np.empty(len(raws), np.int64), np.empty(len(raws), np.uint64)
-    rare = np.empty(most if limits.singles else 0, np.uint64), np.empty(most if limits.pairs else 0, np.uint64)
-    bounds = np.uint64(limits.singles), np.uint64(limits.pairs)
+    rare = (
+        _room(most if limits.singles else 0, 2, np.uint64),
+        _room(most if limits.pairs else 0, 3, np.uint64),
+        (np.uint64(limits.singles), np.uint64(limits.pairs)),
+    )
     counts = np.zeros(BUCKETS, np.int64)
     out = (singles, pairs, words, digests, counts)
-    a, b, c, d = _bags(data, ends, (_KINDS, arrays.VALUES), out, (*rare, bounds))
+    a, b, c, d = _bags(data, ends, (_KINDS, arrays.VALUES), out, rare)
     return Bags(singles[:a].copy(), pairs[:b].copy(), words, digests, rare[0][:c].copy(), rare[1][:d].copy(), counts)
+
+
+_rooms: dict[int, Any] = {}
+
+
+def _room(size: int, number: int, kind: Any) -> Any:
+    """Work space that is used again and again: fresh memory costs more than the work in it."""
+    found = _rooms.get(number)
+    if found is None or len(found) < size:
+        found = _rooms[number] = np.empty(max(size, 1 << 20), kind)
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -31,82 +30,66 @@ class _Numbers(dict[str, int]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fresh: list[str] = []  # met since somebody looked
+        self.names: list[str] = []
 
     def __missing__(self, word: str) -> int:
         number = self[word] = len(self)
-        self.fresh.append(word)
+        self.names.append(word)
         return number
 
 
 @dataclass(slots=True, eq=False)
-class _Vocabulary:
+class Published:
+    """Buckets with a memory of words and pairs. How much it remembers changes none of them."""
+
     numbers: _Numbers = field(default_factory=_Numbers)
-    names: list[str] = field(default_factory=list)
-    texts: bytearray = field(default_factory=bytearray)  # all words, one after the other
-    starts: array[int] = field(default_factory=lambda: array("q", [0]))
     buckets: Buckets = field(default_factory=lambda: np.zeros(0, np.uint16))
     pairs: dict[int, int] = field(default_factory=dict)
-    table: Any = None  # of pairs, where loops are compiled
-
-    def full(self) -> bool:
-        return len(self.numbers) > MOST_WORDS or len(self.pairs) > MOST_PAIRS
-
-    def grow(self) -> None:
-        """Spell and hash the words that were met since."""
-        fresh, self.numbers.fresh = self.numbers.fresh, []
-        raws = [word.encode("utf-8", "surrogatepass") for word in fresh]
-        for raw in raws:
-            self.texts += raw
-            self.starts.append(len(self.texts))
-        self.names += fresh
-        self.buckets = np.concatenate([self.buckets, sha_buckets(raws).astype(np.uint16)])
-
-
-@dataclass(slots=True, eq=False)
-class Published:
-    """How much it remembers changes no bucket."""
-
-    known: _Vocabulary = field(default_factory=_Vocabulary)
+    table: Any = None  # in place of these where loops are compiled
 
     def bags_of(self, texts: Sequence[str], limits: Limits = NO_LIMITS) -> Bags:
         """Our digests and rare n-grams, with the package's words and buckets."""
-        if self.known.full():
-            self.known = _Vocabulary()
-        known = self.known
-        found = [WORDS.findall(text.lower()) for text in texts]
-        sizes = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
-        numbers = map(known.numbers.__getitem__, chain.from_iterable(found))
-        flat = np.fromiter(numbers, dtype=np.int64, count=int(sizes.sum()))
-        known.grow()
-        singles = known.buckets[flat]
-        pairs = _by_dictionary(known, flat, sizes) if compiled() is None else _by_table(known, flat, sizes)
+        singles, pairs, sizes = self._by_dictionary(texts) if compiled() is None else self._by_table(texts)
         ours = bags_of(texts, limits)
         counts = counted(singles, pairs)
         return Bags(singles, pairs, sizes, ours.digests, ours.rare_singles, ours.rare_pairs, counts)
 
+    def _by_table(self, texts: Sequence[str]) -> tuple[Buckets, Buckets, Ints]:
+        from recension.methods.select.sha_loops import Table
 
-def _by_table(known: _Vocabulary, flat: Ints, sizes: Ints) -> Buckets:
-    from recension.methods.select.sha_loops import Pairs
+        if self.table is None or self.table.words > MOST_WORDS:
+            self.table = Table()
+        kinds = [0 if text.isascii() else 1 for text in texts]
+        spelled = (text if not kind else "\0".join(_words(text)) for text, kind in zip(texts, kinds, strict=True))
+        found: tuple[Buckets, Buckets, Ints] = self.table.of([_raw(text) for text in spelled], kinds)
+        return found
 
-    if known.table is None:
-        known.table = Pairs()
-    texts = np.frombuffer(known.texts or b"\0", np.uint8)
-    found: Buckets = known.table.of(flat, sizes, texts, np.array(known.starts, np.int64))
-    return found
+    def _by_dictionary(self, texts: Sequence[str]) -> tuple[Buckets, Buckets, Ints]:
+        if len(self.numbers) > MOST_WORDS or len(self.pairs) > MOST_PAIRS:
+            self.numbers, self.buckets, self.pairs = _Numbers(), np.zeros(0, np.uint16), {}
+        found = [_words(text) for text in texts]
+        sizes = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
+        numbers = map(self.numbers.__getitem__, chain.from_iterable(found))
+        flat = np.fromiter(numbers, dtype=np.int64, count=int(sizes.sum()))
+        fresh = sha_buckets(_raw(word) for word in self.numbers.names[len(self.buckets) :])
+        self.buckets = np.concatenate([self.buckets, fresh.astype(np.uint16)])
+        left = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(flat))
+        inside = np.flatnonzero(left[:-1] > 1)
+        distinct, where = np.unique(flat[inside] << 32 | flat[inside + 1], return_inverse=True)
+        pairs, names = self.pairs, self.numbers.names
+        unmet = [key for key in distinct.tolist() if key not in pairs]
+        raws = (_raw(f"{names[key >> 32]} {names[key & 0xFFFFFFFF]}") for key in unmet)
+        pairs.update(zip(unmet, sha_buckets(raws).tolist(), strict=True))
+        buckets = np.fromiter((pairs[key] for key in distinct.tolist()), dtype=np.uint16, count=len(distinct))
+        return self.buckets[flat], buckets[where], sizes
 
 
-def _by_dictionary(known: _Vocabulary, flat: Ints, sizes: Ints) -> Buckets:
-    left = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(flat))
-    inside = np.flatnonzero(left[:-1] > 1)
-    distinct, where = np.unique(flat[inside] << 32 | flat[inside + 1], return_inverse=True)
-    keys = distinct.tolist()
-    pairs, names = known.pairs, known.names
-    fresh = [key for key in keys if key not in pairs]
-    texts = (f"{names[key >> 32]} {names[key & 0xFFFFFFFF]}".encode("utf-8", "surrogatepass") for key in fresh)
-    pairs.update(zip(fresh, sha_buckets(texts).tolist(), strict=True))
-    buckets = np.fromiter((pairs[key] for key in keys), dtype=np.uint16, count=len(keys))
-    return buckets[where]
+def _words(text: str) -> list[str]:
+    return WORDS.findall(text.lower())
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def sha_buckets(raws: Iterable[bytes]) -> Ints:
