@@ -122,6 +122,8 @@ def commands(command: click.Command, name: tuple[str, ...] = ()) -> dict[tuple[s
         context = click.Context(command)
         for child in command.list_commands(context):
             known |= commands(command.get_command(context, child), (*name, child))
+    for child, below in getattr(command, "children", {}).items():  # of a command that is one itself
+        known |= commands(below, (*name, child))
     return known
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recension.corpus import BadRow, Reading, column_value, read_chosen, read_texts
+from recension.corpus import BadRow, Places, Reading, Wish, column_value, read_chosen, read_texts
 from tests.corpus.tools import read_all
 
 LINES = [
@@ -21,6 +22,10 @@ LINES = [
     b'{"id":"dup4","ab":1,"ab":1,"text":"two","c":2}',
     b'{"id": "mixed","text":"mixed spelling", "domain": "x"}',
     b'  {"id": "indented", "text": "white space around"}  ',
+    b'{"id": "slash", "text": "a \\\\n path", "domain": "x"}',
+    b'{"id": "tab", "text": "a\\tb\\n\\"c\\" d", "domain": "x"}',
+    b'{"id": "feed", "text": "a\\fb \\/ c", "domain": "x"}',
+    b'{"id": "odd", "text": "a\\qb"}',
     b"",
     b"   ",
     b"{broken",
@@ -46,7 +51,7 @@ def check(path, reading, **ask):
         for row in whole.rows
     ]  # fmt: skip
     places = [(row.place.file, row.place.row, row.place.offset, row.place.length) for row in whole.rows]
-    batches = [b for piece in whole.pieces for b in read_texts(piece, reading, whole.corpus.layout, "domain")]
+    batches = [b for piece in whole.pieces for b in read_texts(piece, reading, whole.corpus.layout, Wish("domain"))]
     found = [row for b in batches for row in zip(b.ids, b.texts, b.values, strict=True)]
     assert [(name, text) for name, text, _ in found] == [(name, text) for name, text, _ in rows]
     said = [value if value is None or isinstance(value, str) else json.dumps(value) for _, _, value in rows]
@@ -54,11 +59,23 @@ def check(path, reading, **ask):
     assert [p for b in batches for p in zip(b.files, b.rows, b.offsets, b.lengths, strict=True)] == places
     given = [not isinstance(row, BadRow) and row.document.given_id for row in whole.rows]
     assert [g for b in batches for g in b.given] == given
+    for batches, said in (
+        ([*read_texts(p, reading, whole.corpus.layout, Wish(as_bytes=True))], p) for p in whole.pieces
+    ):
+        plain = [row for b in read_texts(said, reading, whole.corpus.layout) for row in b.texts]
+        texts = [text.decode() if isinstance(text, bytes) else text for b in batches for text in b.texts]
+        assert texts == plain
     first, size = 0, 0
     for piece in whole.pieces:
         size = sum(len(b.ids) for b in read_texts(piece, reading, whole.corpus.layout))
-        wanted = [i % 3 != 1 for i in range(size)]
-        chosen = dict(read_chosen(piece, reading, whole.corpus.layout, wanted))
+        wanted = np.arange(size) % 3 != 1
+        labels = list(dict.fromkeys(row.place.file for row in whole.rows))
+        here = [row.place for row in whole.rows[first : first + size]]
+        places = Places(
+            labels, np.array([labels.index(p.file) for p in here], np.int32),
+            *(np.array([getattr(p, name) for p in here], np.int64) for name in ("row", "offset", "length")),
+        )  # fmt: skip
+        chosen = dict(read_chosen(piece, reading, whole.corpus.layout, wanted, places))
         assert sorted(chosen) == [i for i in range(size) if i % 3 != 1]
         assert all(type(row) is type(whole.rows[first + i]) for i, row in chosen.items())
         assert all(getattr(row, "place", None) == whole.rows[first + i].place for i, row in chosen.items())
@@ -67,7 +84,7 @@ def check(path, reading, **ask):
     return rows
 
 
-@pytest.mark.parametrize("without", [(), (17,), (12, 17)])
+@pytest.mark.parametrize("without", [(), (21,), (16, 21)])
 @pytest.mark.parametrize("shape", ["auto", "mixed"])
 def test_json_lines(tmp_path, without, shape):
     """With and without what sends a whole block the long way: bytes that are not UTF-8, a NUL."""
@@ -75,7 +92,7 @@ def test_json_lines(tmp_path, without, shape):
     path.write_bytes(b"\n".join(line for i, line in enumerate(LINES) if i not in without) + b"\n")
     reading = Reading(max_row=500, shape=shape)
     rows = check(path, reading)
-    assert ("dup", None, None) not in rows and len(rows) == 20 - len(without)
+    assert ("dup", None, None) not in rows and len(rows) == 24 - len(without)
     check(path, reading, shard_bytes=300)
     check(path, reading, limit=9)
 

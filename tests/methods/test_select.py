@@ -84,6 +84,22 @@ def test_what_published_remembers_changes_no_bucket():
     assert np.array_equal(once.pairs, fresh.pairs) and np.array_equal(once.singles, fresh.singles)
 
 
+def test_compiled_sha256_is_sha256():
+    loops = pytest.importorskip("recension.methods.select.sha_loops", exc_type=ImportError)
+    texts = [
+        *strange(60),
+        "x" * 300 + " " + "y" * 300,
+        "A_b\x1c\x0bc\x7f d\t(e)",
+        "word " * 90,
+        "ab" * 27 + " c",
+        "ab" * 28,
+    ]
+    assert loops.BUCKETS == BUCKETS
+    one, other = Published()._by_table(texts), Published()._by_dictionary(texts)
+    for ours, known in zip(one, other, strict=True):
+        assert np.array_equal(ours, known)
+
+
 def test_log_weights_add_up_and_stand_for_the_right_documents():
     ratio = np.random.default_rng(0).normal(size=BUCKETS)
     texts = ["a b c", "", "d", "a b"]

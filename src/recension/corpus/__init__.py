@@ -17,7 +17,7 @@ from recension.corpus.pieces import Corpus, open_corpus, read_piece
 from recension.corpus.rows import BadRow, Piece, Place, Reading, Record, SourceFile, TablePart
 from recension.corpus.sources import check_unchanged
 from recension.corpus.tablerows import ORIGIN_TYPE
-from recension.corpus.texts import TextRows, read_chosen, read_texts
+from recension.corpus.texts import Places, TextRows, Wish, read_chosen, read_texts
 from recension.corpus.writing import FORMATS, TableWriter, Written, open_writer, read_table_rows
 
 __all__ = [
@@ -32,12 +32,14 @@ __all__ = [
     "OutRow",
     "Piece",
     "Place",
+    "Places",
     "Reading",
     "Record",
     "SourceFile",
     "TablePart",
     "TableWriter",
     "TextRows",
+    "Wish",
     "Written",
     "check_unchanged",
     "column_value",

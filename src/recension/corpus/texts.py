@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from recension.corpus.columns import column_value
 from recension.corpus.jsonrows import json_record, rows_of, text_record
@@ -22,20 +24,24 @@ from recension.corpus.splitting import BLANK
 from recension.identity import derived_id
 
 BATCH_CHARACTERS, BATCH_ROWS = 1 << 19, 4_096
+STRETCH = 1 << 17  # bytes that are looked at at once
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
 
 
 # text, id, whether the id was given, file, row, offset, length, value
-Row: TypeAlias = "tuple[str | None, str, bool, str, int, int, int, str | None]"
+Row: TypeAlias = "tuple[str | bytes | None, str, bool, str, int, int, int, str | None]"
 
 
 @dataclass(slots=True)
 class TextRows:
-    """Rows in order, a column for each thing; a bad row has the text None. `values` are those of one further column."""
+    """Rows in order, a column for each thing; a bad row has the text None. `values` are those of one further column.
 
-    texts: list[str | None] = field(default_factory=list)
+    Where bytes were asked for, a text may come as its UTF-8.
+    """
+
+    texts: list[str | bytes | None] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     given: list[bool] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
@@ -53,9 +59,18 @@ class TextRows:
             column.append(value)  # type: ignore[attr-defined]
 
 
-def read_texts(piece: Piece, reading: Reading, layout: Layout, column: str = "") -> Iterator[TextRows]:
-    """The rows of a piece in batches of about half a million characters, with what stands in `column`."""
-    maker = _Maker(reading, layout, column, piece.rows_cap)
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted of rows: their text, as bytes where that is cheaper, and what stands in a `column`."""
+
+    column: str = ""
+    as_bytes: bool = False
+
+
+def read_texts(piece: Piece, reading: Reading, layout: Layout, wish: Wish = Wish()) -> Iterator[TextRows]:
+    """The rows of a piece in batches of about half a million characters."""
+    column = wish.column
+    maker = _Maker(reading, layout, wish, piece.rows_cap)
     for part in piece.parts:
         if isinstance(part, LinePart | RowPart) and not part.file.format.startswith("txt"):
             yield from maker.lines(part)
@@ -75,9 +90,9 @@ def read_texts(piece: Piece, reading: Reading, layout: Layout, column: str = "")
 class _Maker:
     """Batches in the making."""
 
-    def __init__(self, reading: Reading, layout: Layout, column: str, cap: int | None) -> None:
+    def __init__(self, reading: Reading, layout: Layout, wish: Wish, cap: int | None) -> None:
         self.batch, self.size, self.left = TextRows(), 0, cap
-        self._reading, self._layout, self._column = reading, layout, column
+        self._reading, self._layout, self._wish = reading, layout, wish
 
     def full(self) -> bool:
         """Whether no more rows count."""
@@ -97,14 +112,15 @@ class _Maker:
         return batch
 
     def lines(self, part: LinePart | RowPart) -> Iterator[TextRows]:
-        reading, column, label = self._reading, self._column, part.file.label
+        reading, column, label = self._reading, self._wish.column, part.file.label
         plain = reading.sought[:1] == ("text",) and "text" in self._layout.shapes and "." not in column
         short = plain and _is_plain(part.payload)
         names = reading.text_key, reading.id_key, column
+        as_bytes = self._wish.as_bytes
         for line, number, offset in _lines(part):
             if self.left == 0:
                 return
-            found = _short(line, names) if short and len(line) <= reading.max_row else None
+            found = _short(line, names, as_bytes) if short and len(line) <= reading.max_row else None
             if found is None:
                 place = Place(label, number, offset, len(line))
                 self.take(_long(json_record(line, place, reading, self._layout.shapes), column))
@@ -112,7 +128,9 @@ class _Maker:
                 text, name, value = found
                 batch = self.batch
                 batch.texts.append(text)
-                batch.ids.append(name or derived_id(text.encode("utf-8"), label, number))
+                batch.ids.append(
+                    name or derived_id(text if isinstance(text, bytes) else text.encode("utf-8"), label, number)
+                )
                 batch.given.append(bool(name))
                 batch.files.append(label)
                 batch.rows.append(number)
@@ -126,29 +144,47 @@ class _Maker:
                 yield self.given()
 
 
+class Places(NamedTuple):
+    """Where the rows of a piece stand, in order; `files` are numbers of `labels`."""
+
+    labels: Sequence[str]
+    files: NDArray[np.int32]
+    rows: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
 def read_chosen(
-    piece: Piece, reading: Reading, layout: Layout, wanted: Sequence[bool]
+    piece: Piece, reading: Reading, layout: Layout, wanted: NDArray[np.bool_], places: Places
 ) -> Iterator[tuple[int, Record | BadRow]]:
-    """The rows of a piece whose number is `wanted`, whole; the others are passed over as cheaply as can be."""
+    """The rows of a piece whose number is `wanted`, whole. Blocks of lines are not even split for the others."""
     number = 0
     for part in piece.parts:
-        if isinstance(part, LinePart | RowPart):
-            text = part.file.format.startswith("txt")
-            build = text_record if text else json_record
-            for line, row, offset in _lines(part):
-                if number >= len(wanted):
-                    return
-                if wanted[number]:
-                    place = Place(part.file.label, row, offset, len(line))
-                    yield number, build(line, place, reading, layout.shapes)
-                number += 1
-        else:
-            for record in read_part(part, reading, layout, len(wanted) - number):
-                if number >= len(wanted):
-                    return
-                if wanted[number]:
-                    yield number, record
-                number += 1
+        if isinstance(part, LinePart):
+            build = text_record if part.file.format.startswith("txt") else json_record
+            end = number + _rows_within(part, places, number)
+            for row in (number + np.flatnonzero(wanted[number:end])).tolist():
+                place = Place(
+                    part.file.label, int(places.rows[row]), int(places.offsets[row]), int(places.lengths[row])
+                )
+                start = place.offset - part.offset
+                yield row, build(part.payload[start : start + place.length], place, reading, layout.shapes)
+            number = end
+            continue
+        for record in read_part(part, reading, layout, len(wanted) - number):
+            if number >= len(wanted):
+                return
+            if wanted[number]:
+                yield number, record
+            number += 1
+
+
+def _rows_within(part: LinePart, places: Places, first: int) -> int:
+    """How many rows from the first one on stand in a block of lines."""
+    inside = places.offsets[first:] < part.offset + len(part.payload)
+    inside &= places.offsets[first:] >= part.offset
+    inside &= places.files[first:] == (places.labels.index(part.file.label) if part.file.label in places.labels else -1)
+    return len(inside) if inside.all() else int(np.argmin(inside))
 
 
 def _lines(part: LinePart | RowPart) -> Iterator[tuple[bytes, int, int]]:
@@ -165,9 +201,14 @@ def _lines(part: LinePart | RowPart) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _is_plain(payload: bytes) -> bool:
-    """Whether the rows of a part are UTF-8 without a NUL, however it is written."""
-    if b"\\u0000" in payload or b"\0" in payload:
+    """Whether the rows of a part are UTF-8 without control characters, and without a NUL however it is written."""
+    if b"\\u0000" in payload:
         return False
+    data = np.frombuffer(payload, np.uint8)
+    for start in range(0, len(data), STRETCH):
+        part = data[start : start + STRETCH]
+        if np.count_nonzero(part < 0x20) != np.count_nonzero(part == 0x0A):
+            return False  # control characters, which JSON does not allow in strings
     if payload.isascii():
         return True
     try:
@@ -177,7 +218,7 @@ def _is_plain(payload: bytes) -> bool:
     return True
 
 
-def _short(line: bytes, names: tuple[str, str, str]) -> tuple[str, str, str | None] | None:
+def _short(line: bytes, names: tuple[str, str, str], as_bytes: bool) -> tuple[str | bytes, str, str | None] | None:
     """Text, given id and value of a plain row; None where anything about it is not plain."""
     text_key, id_key, column = names
     try:
@@ -188,7 +229,7 @@ def _short(line: bytes, names: tuple[str, str, str]) -> tuple[str, str, str | No
         count, colon = len(columns), len(next(iter(columns))) + 4
         if len(line) != size + (6 * count if line[colon : colon + 1] == b" " else 4 * count + 1):
             return None
-        text: str = _string.decode(raw)
+        text: str | bytes = (as_bytes and _unescaped(raw)) or _string.decode(raw)
         identity = columns.get(id_key)
         name: str = "" if identity is None or is_null(identity) else _string.decode(identity)
         if column and column not in columns and "metadata" in columns:
@@ -197,6 +238,13 @@ def _short(line: bytes, names: tuple[str, str, str]) -> tuple[str, str, str | No
     except (KeyError, StopIteration, msgspec.DecodeError, msgspec.ValidationError):
         return None
     return (text, name, said) if text else None
+
+
+def _unescaped(raw: Raw) -> bytes:
+    """The UTF-8 of a JSON string without escapes; nothing of any other."""
+    view = memoryview(raw)
+    body = view[1:-1].tobytes() if view[:1] == b'"' else b"\\"
+    return b"" if b"\\" in body else body
 
 
 def _value_of(raw: Raw | None) -> str | None:

@@ -47,25 +47,27 @@ NO_LIMITS = Limits()
 _ASCII = bytes(range(128))
 
 
-def lowered(text: str) -> bytes:
-    """A text as its words are compared: ASCII is lowered byte by byte later on."""
-    raw = text.encode("utf-8", "replace")
-    if text.isascii():
+def lowered(text: str | bytes) -> bytes:
+    """A text, or its UTF-8, as its words are compared: ASCII is lowered byte by byte later on."""
+    raw = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+    if raw.isascii():
         return raw
     # Most texts have quotation marks and dashes beyond ASCII and no capitals, and lowering a whole text is slow.
     beyond = raw.translate(None, _ASCII).decode("utf-8")
-    return raw if beyond.lower() == beyond else text.lower().encode("utf-8", "replace")
+    if beyond.lower() == beyond:
+        return raw
+    return raw.decode("utf-8", "replace").lower().encode("utf-8", "replace")
 
 
-def bags_of(texts: Sequence[str], limits: Limits = NO_LIMITS) -> Bags:
+def bags_of(texts: Sequence[str | bytes], limits: Limits = NO_LIMITS) -> Bags:
     raws = [lowered(text) for text in texts]
-    loops = _loops()
+    loops = compiled()
     found: Bags = by_arrays(raws, limits) if loops is None else loops.bags(raws, limits)
     return found
 
 
 @cache
-def _loops() -> Any:
+def compiled() -> Any:
     """The compiled way, where there is one."""
     if find_spec("numba") is None:
         return None

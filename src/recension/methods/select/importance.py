@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recension.methods.select.bags import Buckets, pairs_of
+from recension.methods.select.bags import Buckets, compiled, pairs_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -34,12 +34,13 @@ def log_weights(singles: Buckets, pairs: Buckets, words: Ints, ratio: Floats) ->
 
 
 def _sums(buckets: Buckets, sizes: Ints, ratio: Floats) -> Floats:
-    found = np.zeros(len(sizes))
-    filled = np.flatnonzero(sizes)
-    if len(filled):
-        starts = (np.cumsum(sizes) - sizes)[filled]
-        found[filled] = np.add.reduceat(ratio[buckets], starts)
-    return found
+    """Added one after the other, so that compiled loops come to the same bits."""
+    loops = compiled()
+    if loops is not None:
+        found: Floats = loops.sums(buckets, sizes, ratio)
+        return found
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    return np.bincount(owners, weights=ratio[buckets], minlength=len(sizes))
 
 
 def at_mean_length(weights: Floats, words: Ints, mean: float) -> Floats:

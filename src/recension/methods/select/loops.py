@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from recension.methods.audit import words as arrays
 from recension.methods.audit.words import BUCKETS, LETTER, MARK, SIGN, SPACE, Hashes
-from recension.methods.select.bags import Bags, Limits
+from recension.methods.select.bags import Bags, Buckets, Ints, Limits
+
+Floats = NDArray[np.float64]
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _BASE = np.uint64(_GOLDEN | 1)
@@ -30,14 +34,28 @@ def bags(raws: Sequence[bytes], limits: Limits) -> Bags:
     lengths = np.fromiter(map(len, raws), dtype=np.int64, count=len(raws))
     ends = np.cumsum(lengths + 1)
     most = len(data)  # no word is shorter than a byte
-    singles, pairs = np.empty(most, np.uint16), np.empty(most, np.uint16)
+    singles, pairs = _room(most, 0, np.uint16), _room(most, 1, np.uint16)
     words, digests = np.empty(len(raws), np.int64), np.empty(len(raws), np.uint64)
-    rare = np.empty(most if limits.singles else 0, np.uint64), np.empty(most if limits.pairs else 0, np.uint64)
-    bounds = np.array(limits, dtype=np.uint64)
+    rare = (
+        _room(most if limits.singles else 0, 2, np.uint64),
+        _room(most if limits.pairs else 0, 3, np.uint64),
+        (np.uint64(limits.singles), np.uint64(limits.pairs)),
+    )
     counts = np.zeros(BUCKETS, np.int64)
     out = (singles, pairs, words, digests, counts)
-    a, b, c, d = _bags(data, ends, (_KINDS, arrays.VALUES), out, (*rare, bounds))
+    a, b, c, d = _bags(data, ends, (_KINDS, arrays.VALUES), out, rare)
     return Bags(singles[:a].copy(), pairs[:b].copy(), words, digests, rare[0][:c].copy(), rare[1][:d].copy(), counts)
+
+
+_rooms: dict[int, Any] = {}
+
+
+def _room(size: int, number: int, kind: Any) -> Any:
+    """Work space that is used again and again: fresh memory costs more than the work in it."""
+    found = _rooms.get(number)
+    if found is None or len(found) < size:
+        found = _rooms[number] = np.empty(max(size, 1 << 20), kind)
+    return found
 
 
 @lru_cache(maxsize=1)
@@ -77,11 +95,28 @@ def _kind(data, place):
 
 
 @numba.njit(cache=True)
+def _sums(buckets, sizes, ratio, found):
+    place = 0
+    for number in range(len(sizes)):
+        total = 0.0
+        for _ in range(sizes[number]):
+            total += ratio[buckets[place]]
+            place += 1
+        found[number] = total
+
+
+def sums(buckets: Buckets, sizes: Ints, ratio: Floats) -> Floats:
+    """Of each text the sum over its n-grams."""
+    found = np.zeros(len(sizes))
+    _sums(buckets, sizes, ratio, found)
+    return found
+
+
+@numba.njit(cache=True)
 def _bags(data, ends, tables, out, rare):
     kinds, values = tables
     singles, pairs, words, digests, counts = out
-    rare_singles, rare_pairs, bounds = rare
-    single_bound, pair_bound = bounds[0], bounds[1]
+    rare_singles, rare_pairs, (single_bound, pair_bound) = rare
     at_single = at_pair = at_rare = at_rare_pair = start = 0
     for number in range(len(ends)):
         end = ends[number]
@@ -120,13 +155,11 @@ def _bags(data, ends, tables, out, rare):
                 if pair < pair_bound:
                     rare_pairs[at_rare_pair] = pair
                     at_rare_pair += 1
-                bucket = _bucket(pair)
-                pairs[at_pair] = bucket
-                counts[bucket] += 1
+                pairs[at_pair] = _bucket(pair)
+                counts[pairs[at_pair]] += 1
                 at_pair += 1
-            bucket = _bucket(single)
-            singles[at_single] = bucket
-            counts[bucket] += 1
+            singles[at_single] = _bucket(single)
+            counts[singles[at_single]] += 1
             at_single += 1
             before = word
         words[number] = at_single - first

@@ -10,63 +10,86 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recension.methods.audit.words import BUCKETS
-from recension.methods.select.bags import NO_LIMITS, Bags, Buckets, Limits, bags_of, counted
+from recension.methods.select.bags import NO_LIMITS, Bags, Buckets, Limits, bags_of, compiled, counted
 
 Ints = NDArray[np.int64]
 
 WORDS = re.compile(r"\w+|[^\w\s]+")
-MOST_WORDS, MOST_PAIRS = 1 << 20, 1 << 21  # remembered; about 400 MB when both are full
+MOST_WORDS, MOST_PAIRS = 1 << 20, 1 << 21  # remembered, in some hundred megabytes
 
 
-@dataclass(slots=True)
+class _Numbers(dict[str, int]):
+    """Words by number, in the order in which they are met."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __missing__(self, word: str) -> int:
+        number = self[word] = len(self)
+        self.names.append(word)
+        return number
+
+
+@dataclass(slots=True, eq=False)
 class Published:
-    """What was met so far. How much it remembers changes no bucket."""
+    """Buckets with a memory of words and pairs. How much it remembers changes none of them."""
 
-    words: dict[str, int] = field(default_factory=dict)
-    names: list[str] = field(default_factory=list)
-    buckets: list[int] = field(default_factory=list)
+    numbers: _Numbers = field(default_factory=_Numbers)
+    buckets: Buckets = field(default_factory=lambda: np.zeros(0, np.uint16))
     pairs: dict[int, int] = field(default_factory=dict)
+    table: Any = None  # in place of these where loops are compiled
 
     def bags_of(self, texts: Sequence[str], limits: Limits = NO_LIMITS) -> Bags:
-        """Our digests and rare n-grams, with its words and buckets."""
-        if len(self.names) > MOST_WORDS or len(self.pairs) > MOST_PAIRS:
-            self.words, self.names, self.buckets, self.pairs = {}, [], [], {}
-        found = [WORDS.findall(text.lower()) for text in texts]
-        known = self.words
-        numbers: list[int] = []
-        for words in found:
-            for word in words:
-                number = known.get(word)
-                if number is None:
-                    number = known[word] = len(self.names)
-                    self.names.append(word)
-                numbers.append(number)
-        fresh = self.names[len(self.buckets) :]
-        self.buckets += sha_buckets(word.encode("utf-8", "surrogatepass") for word in fresh).tolist()
-        flat = np.array(numbers, dtype=np.int64)
-        sizes = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
-        singles = np.array(self.buckets, dtype=np.uint16)[flat] if len(flat) else np.zeros(0, np.uint16)
-        pairs = self._pairs(flat, sizes)
+        """Our digests and rare n-grams, with the package's words and buckets."""
+        singles, pairs, sizes = self._by_dictionary(texts) if compiled() is None else self._by_table(texts)
         ours = bags_of(texts, limits)
         counts = counted(singles, pairs)
         return Bags(singles, pairs, sizes, ours.digests, ours.rare_singles, ours.rare_pairs, counts)
 
-    def _pairs(self, flat: Ints, sizes: Ints) -> Buckets:
+    def _by_table(self, texts: Sequence[str]) -> tuple[Buckets, Buckets, Ints]:
+        from recension.methods.select.sha_loops import Table
+
+        if self.table is None or self.table.words > MOST_WORDS:
+            self.table = Table()
+        kinds = [0 if text.isascii() else 1 for text in texts]
+        spelled = (text if not kind else "\0".join(_words(text)) for text, kind in zip(texts, kinds, strict=True))
+        found: tuple[Buckets, Buckets, Ints] = self.table.of([_raw(text) for text in spelled], kinds)
+        return found
+
+    def _by_dictionary(self, texts: Sequence[str]) -> tuple[Buckets, Buckets, Ints]:
+        if len(self.numbers) > MOST_WORDS or len(self.pairs) > MOST_PAIRS:
+            self.numbers, self.buckets, self.pairs = _Numbers(), np.zeros(0, np.uint16), {}
+        found = [_words(text) for text in texts]
+        sizes = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
+        numbers = map(self.numbers.__getitem__, chain.from_iterable(found))
+        flat = np.fromiter(numbers, dtype=np.int64, count=int(sizes.sum()))
+        fresh = sha_buckets(_raw(word) for word in self.numbers.names[len(self.buckets) :])
+        self.buckets = np.concatenate([self.buckets, fresh.astype(np.uint16)])
         left = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(flat))
         inside = np.flatnonzero(left[:-1] > 1)
         distinct, where = np.unique(flat[inside] << 32 | flat[inside + 1], return_inverse=True)
-        keys = distinct.tolist()
-        pairs, names = self.pairs, self.names
-        fresh = [key for key in keys if key not in pairs]
-        texts = (f"{names[key >> 32]} {names[key & 0xFFFFFFFF]}".encode("utf-8", "surrogatepass") for key in fresh)
-        pairs.update(zip(fresh, sha_buckets(texts).tolist(), strict=True))
-        buckets = np.fromiter((pairs[key] for key in keys), dtype=np.uint16, count=len(keys))
-        return buckets[where]
+        pairs, names = self.pairs, self.numbers.names
+        unmet = [key for key in distinct.tolist() if key not in pairs]
+        raws = (_raw(f"{names[key >> 32]} {names[key & 0xFFFFFFFF]}") for key in unmet)
+        pairs.update(zip(unmet, sha_buckets(raws).tolist(), strict=True))
+        buckets = np.fromiter((pairs[key] for key in distinct.tolist()), dtype=np.uint16, count=len(distinct))
+        return self.buckets[flat], buckets[where], sizes
+
+
+def _words(text: str) -> list[str]:
+    return WORDS.findall(text.lower())
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def sha_buckets(raws: Iterable[bytes]) -> Ints:

@@ -258,9 +258,9 @@ def _warnings(report: SelectReport) -> Iterator[str]:
     size = report.facts.get("effective_sample_size")
     if size is not None and size < FEW_EFFECTIVE * report.kept:
         yield (
-            f"The weights are worth {size:,.1f} documents, and {report.kept:,} were drawn: the draw is the plain top "
-            f"({percent(report.facts['top_k_overlap'], 1)} of it). A --temperature above 1"
-            + (" or --length-normalise evens them out." if report.method == "dsir" else " evens them out.")
+            f"The weights are worth {size:,.1f} documents, and {report.kept:,} were drawn: "
+            f"{percent(report.facts['top_k_overlap'], 1)} of the draw is the plain top. A higher --temperature"
+            + (", or --length-normalise, evens them out." if report.method == "dsir" else " evens them out.")
         )
     for loss in report.rare:
         if loss.kinds and loss.share > loss.expected + MUCH_LOST:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recension.corpus import Layout, Piece, Reading, check_unchanged, read_texts
+from recension.corpus import Layout, Piece, Reading, Wish, check_unchanged, read_texts
 from recension.methods.audit.words import BUCKETS
 from recension.methods.density import Sketch
 from recension.methods.density import merged_bytes as merged_sketches
@@ -78,9 +78,11 @@ class ReadTask:
         check_unchanged(piece.files)
         maker, holding, gathered = SheetMaker(), Holding(), _Gathered(self.wanted)
         good_rows = 0
-        for batch in read_texts(piece, self.reading, self.layout, self.wanted.domain_key):
+        as_bytes = self.wanted.method == "dsir" and self.wanted.hash == "fast" and not self.wanted.tokenizer
+        wish = Wish(self.wanted.domain_key, as_bytes)
+        for batch in read_texts(piece, self.reading, self.layout, wish):
             good = np.array([text is not None for text in batch.texts], dtype=np.bool_)
-            texts = [text for text in batch.texts if text is not None]
+            texts: list[Any] = [text for text in batch.texts if text is not None]
             bags = self._bags(texts, holding)
             names = [value or file for value, file in zip(batch.values, batch.files, strict=True)]
             names = [name[: tail.LONGEST_NAME] for name in names]
@@ -188,7 +190,7 @@ class TargetTask:
     def __call__(self, piece: Piece) -> bytes:
         total, published = np.zeros(BUCKETS, np.int64), Published()
         for batch in read_texts(piece, self.reading, self.layout):
-            texts = [text for text in batch.texts if text is not None]
+            texts: list[Any] = [text for text in batch.texts if text is not None]
             total += (published.bags_of(texts) if self.hash == "sha256" else bags_of(texts)).counts
         return total.tobytes()
 

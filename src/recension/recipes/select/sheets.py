@@ -6,7 +6,6 @@ Sheets are no product. A checksum in the receipt of their pass says whether they
 from __future__ import annotations
 
 import shutil
-import zlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -127,7 +126,7 @@ def store(path: Path, sheet: Any) -> int:
             head = msgspec.msgpack.encode([kind for kind, _ in packed])
             for part in (len(head).to_bytes(8, "little"), head, *(body for _, body in packed)):
                 file.write(part)
-                checksum = zlib.crc32(part, checksum)
+                checksum = _checked(part, checksum)
         beside.replace(path)
     return checksum
 
@@ -138,15 +137,27 @@ def load(path: Path, kind: type[Any], checksum: int | None = None) -> Any:
         raw = path.read_bytes()
     except FileNotFoundError:
         raise OutputError(f"{path} has gone: start over with --fresh") from None
-    if checksum is not None and zlib.crc32(raw) != checksum:
-        raise OutputError(f"{path} is not what was written: start over with --fresh")
     size = int.from_bytes(raw[:8], "little")
-    at, columns = 8 + size, []
-    for form, length in msgspec.msgpack.decode(raw[8:at]):
-        body = memoryview(raw)[at : at + length]
-        columns.append(msgspec.msgpack.decode(body) if form == "names" else np.frombuffer(body, dtype=form))
-        at += length
+    at, columns, found = 8 + size, [], _checked(raw[8 : 8 + size], _checked(raw[:8], 0))
+    try:
+        for form, length in msgspec.msgpack.decode(raw[8:at]):
+            body = memoryview(raw)[at : at + length]
+            found = _checked(body, found)
+            columns.append(msgspec.msgpack.decode(body) if form == "names" else np.frombuffer(body, dtype=form))
+            at += length
+    except (msgspec.DecodeError, ValueError):
+        found = -1
+    if checksum is not None and found != checksum:
+        raise OutputError(f"{path} is not what was written: start over with --fresh")
     return kind(*columns)
+
+
+def _checked(part: Any, before: int) -> int:
+    """A sum over all bytes and where they stand, many times as fast as a hash: nobody forges a sheet."""
+    raw = np.frombuffer(part, dtype=np.uint8)
+    whole = len(raw) // 8 * 8
+    total = int(raw[:whole].view(np.uint64).sum(dtype=np.uint64)) + int.from_bytes(raw[whole:].tobytes(), "little")
+    return (before * 0x9E3779B97F4A7C15 + total + len(raw)) & 0x7FFFFFFFFFFFFFFF
 
 
 def _packed(value: Any) -> tuple[tuple[str, int], Any]:

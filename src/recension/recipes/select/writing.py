@@ -19,6 +19,7 @@ from recension.corpus import (
     Layout,
     OutRow,
     Piece,
+    Places,
     Reading,
     Record,
     check_unchanged,
@@ -116,9 +117,10 @@ class WriteTask:
         sheet, ranked, kept = found
         samples = self._sampled(piece.index, ranked, kept)
         wanted = kept | ~sheet.good | samples[0] | samples[1]
+        places = Places(sheet.labels, sheet.files, sheet.rows, sheet.offsets, sheet.lengths)
         passages: list[Passage] = []
         writer = _Writer(shard, self.layout, self.spec, Holding())
-        for number, row in read_chosen(piece, self.reading, self.layout, wanted.tolist()):
+        for number, row in read_chosen(piece, self.reading, self.layout, wanted, places):
             if isinstance(row, BadRow):
                 shard.drop(row)
                 continue
