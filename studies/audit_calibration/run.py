@@ -265,6 +265,7 @@ def rates(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
     def share(hits: int) -> list[float]:
         return [round(hits / len(trials), 3), *clopper_pearson(hits, len(trials))]
 
+    spent = [trial["cpu_seconds"] for trial in trials if "cpu_seconds" in trial]
     places = [trial["generations"] for trial in trials if trial["generations"] is not None]
     return {
         "trials": len(trials),
@@ -273,6 +274,7 @@ def rates(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "collapsed": share(counts["collapsed"]),
         "healthy": share(counts["healthy"]),
         "placed_at": round(float(np.median(places)), 2) if places else None,
+        "cpu_seconds": round(float(np.median(spent)), 1) if spent else None,
         "domains": len({trial.get("domain") for trial in trials}),
     }
 
@@ -300,7 +302,9 @@ def summary(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for domain in sorted({line["domain"] for line in lines if line["part"] == "null"})
     }
     found["cases"] = [line for line in lines if line["part"] in ("llm", "shift")]
-    return {"budget": BUDGET, "draws": DRAWS, "unit": pools.UNIT, **found}
+    planned = {str(budget): len(domains) * count for budget, domains, count in NULL}
+    planned["power"] = len(CHAINED) * CHAINS
+    return {"budget": BUDGET, "draws": DRAWS, "unit": pools.UNIT, "planned": planned, **found}
 
 
 def _natural(name: str) -> list[Any]:
@@ -336,7 +340,10 @@ def main() -> None:
             if time.monotonic() > until:
                 left += 1
                 continue
+            began = time.process_time()
             lines = [{"part": case.part, **told({**case.key, **more}, *found)} for more, *found in case.judged()]
+            spent = round((time.process_time() - began) / max(1, len(lines)), 2)
+            lines = [{**line, "cpu_seconds": spent} for line in lines]
             with TRIALS.open("a") as file:
                 file.write("".join(json.dumps(line) + "\n" for line in lines))
             print(case.part, case.key, [line["level"] for line in lines], flush=True)

@@ -273,6 +273,14 @@ def test_the_words_needed_are_those_at_which_the_interval_clears_the_margin():
     assert place(0.2, np.array([0.4, 0.8])) == 0.5 and place(9.0, np.array([0.4, 0.8])) == 2
 
 
+def test_an_interval_holds_95_percent_with_few_draws_as_with_many():
+    random = np.random.default_rng(6)
+    for draws in (50, 400):
+        low, high = resampling.interval(random.normal(size=(draws, 3_000)))
+        inside = [0.5 * (math.erf(b / 2**0.5) - math.erf(a / 2**0.5)) for a, b in zip(low, high, strict=True)]
+        assert np.mean(inside) == pytest.approx(0.95, abs=0.004)
+
+
 def test_spread_sees_narrow_levels_and_nothing_where_there_is_nothing():
     random = np.random.default_rng(0)
 

@@ -25,3 +25,29 @@ def test_embedders_give_unit_vectors_that_do_not_depend_on_the_batch(name):
 def test_an_unknown_embedder_is_told():
     with pytest.raises(ModelError, match="st:NAME"):
         load_embedder("word2vec")
+
+
+def test_a_model_of_sentence_transformers_is_named_by_its_files(tmp_path):
+    """A BERT of a few thousand weights, made here; needs the extra `embed`."""
+    library = pytest.importorskip("sentence_transformers")
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "blue", "bird", "stone"]
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert" / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(vocab_file=str(tmp_path / "bert" / "vocab.txt")).save_pretrained(tmp_path / "bert")
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=32,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(tmp_path / "bert")
+    body = library.models.Transformer(str(tmp_path / "bert"))
+    whole = library.SentenceTransformer(modules=[body, library.models.Pooling(16)])
+    whole.save(str(tmp_path / "model"))
+    model = load_embedder(f"st:{tmp_path / 'model'}")
+    rows = model.embed(["red bird", "red bird", "blue stone"])
+    assert rows.shape == (3, 16) and np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    assert np.allclose(rows[0], rows[1], atol=1e-6) and not np.allclose(rows[0], rows[2], atol=1e-3)
+    assert "model.safetensors" in model.spec["files"][""]
+    (tmp_path / "model" / "config.json").write_text((tmp_path / "model" / "config.json").read_text() + "\n")
+    assert load_embedder(f"st:{tmp_path / 'model'}").spec != model.spec

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from recension.document import JSON
 from recension.errors import MissingExtraError, ModelError
 from recension.identity import sha256
+from recension.models import hub
 from recension.ports import Embedder
 
 Rows = NDArray[np.float32]
@@ -105,10 +107,11 @@ class SentenceEmbedder:
 
     model: _Encoder
     name: str
+    content: Mapping[str, JSON]  # the hashes of its files, or its revision
 
     @property
     def spec(self) -> Mapping[str, JSON]:
-        return {"kind": "sentence-transformers", "name": self.name}
+        return {"kind": "sentence-transformers", "name": self.name, **self.content}
 
     def embed(self, texts: Sequence[str]) -> Rows:
         found = self.model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
@@ -120,8 +123,21 @@ def _sentence_transformers(name: str) -> SentenceEmbedder:
         from sentence_transformers import SentenceTransformer
     except ImportError:
         raise MissingExtraError("embed", f"the embedder 'st:{name}'") from None
+    folder = Path(name).expanduser()
+    place, _, revision = name.rpartition("@")
+    if folder.is_dir() or not place:
+        place, revision = str(folder) if folder.is_dir() else name, ""
     try:
-        model = SentenceTransformer(name, trust_remote_code=False)
+        model = SentenceTransformer(place, revision=revision or None, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ModelError(f"st:{name} cannot be loaded ({' '.join(str(error).split())[:200]})") from None
-    return SentenceEmbedder(model, name)
+    return SentenceEmbedder(model, name, _content(folder, model))
+
+
+def _content(folder: Path, model: Any) -> dict[str, JSON]:
+    """What the model is, whatever it is called: another one under the same name is another run."""
+    if not folder.is_dir():
+        config = getattr(getattr(model[0], "auto_model", None), "config", None)
+        return {"revision": getattr(config, "_commit_hash", None)}
+    places = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
+    return {"files": {place.name if place != folder else "": hub.fingerprints(place) for place in places}}

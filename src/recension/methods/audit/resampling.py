@@ -203,9 +203,15 @@ class Tested(NamedTuple):
     adjusted: Floats
 
 
+def interval(drawn: Floats) -> tuple[Floats, Floats]:
+    """The ends that hold 95 % of all draws in expectation, however few there are (numpy's default holds 92 % of 60)."""
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0, method="weibull")
+    return low, high
+
+
 def tested(effect: Floats, draws: Draws) -> Tested:
     apart = draws.halves - draws.halves.mean(axis=0)
-    low, high = np.quantile(apart, [0.025, 0.975], axis=0)
+    low, high = interval(apart)
     scale = np.maximum(draws.permuted.std(axis=0), 1e-12)
     null = (draws.permuted - draws.permuted.mean(axis=0)) / scale
     seen = effect / scale

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recension.methods.audit.measures import Counted, counted
 from recension.methods.audit.panel import Panel, Side
-from recension.methods.audit.resampling import Match, joined, permuted_pair, quarters, whole
+from recension.methods.audit.resampling import Match, interval, joined, permuted_pair, quarters, whole
 from recension.methods.audit.words import BUCKETS
 
 Ints = NDArray[np.int64]
@@ -70,7 +70,7 @@ def excess(found: Match, count: int, seed: int) -> dict[str, Shift]:
     across, within = (np.array([row[k] for row in rows]) for k in (0, 1))
     seen = divergences(panel, counted(panel, whole(found.left)), counted(panel, whole(found.right)))
     p = ((np.array(null) >= seen).sum(axis=0) + 1) / (count + 1)
-    low, high = np.quantile(across - within, [0.025, 0.975], axis=0)
+    low, high = interval(across - within)
     return {
         name: Shift(*(float(v) for v in (across[:, i].mean(), within[:, i].mean(), low[i], high[i], p[i])))
         for i, name in enumerate(DIVERGENCES)
@@ -126,7 +126,7 @@ def classifier(left: NDArray[np.float32], right: NDArray[np.float32], owner: Own
         half = _half(owners, clusters, random)
         spread.append(area(scores[half, 0], owners[half]))
     apart = np.array(spread) - np.mean(spread)
-    low, high = np.quantile(apart, [0.025, 0.975])
+    low, high = interval(apart)
     p = float((areas[1:] >= areas[0]).sum() + 1) / len(areas)
     value = float(areas[0])
     human = _among_themselves(left, clusters[: len(left)], random)

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recension.methods.audit.resampling import Draws, Tested, stepped_down, tested
+from recension.methods.audit.resampling import Draws, Tested, interval, stepped_down, tested
 
 Floats = NDArray[np.float64]
 Level = Literal["healthy", "inconclusive", "at-risk", "collapsed"]
@@ -148,7 +148,7 @@ def _families(
     values = weights @ evidence.effect
     halves, permuted = evidence.draws.halves @ weights.T, evidence.draws.permuted @ weights.T
     apart = halves - halves.mean(axis=0)
-    low, high = np.quantile(apart, [0.025, 0.975], axis=0)
+    low, high = interval(apart)
     scale = np.maximum(permuted.std(axis=0), 1e-12)
     p = stepped_down(values / scale, (permuted - permuted.mean(axis=0)) / scale)
     floors = np.abs(evidence.left_out @ weights.T).max(axis=0, initial=0.0)

@@ -19,7 +19,7 @@ from recension.methods.audit.folds import Fold
 from recension.methods.audit.languages import languages
 from recension.methods.audit.measures import KINDS, NAMES, TAIL, Stretch, counted, figures, stretch
 from recension.methods.audit.panel import Panel, panel_of
-from recension.methods.audit.resampling import shuffled
+from recension.methods.audit.resampling import interval, shuffled
 from recension.models.embedders import load_embedder
 from recension.recipes.audit import drivers, stages
 from recension.recipes.audit.corpora import Corpora, TestSets, open_corpora, read_test_sets
@@ -167,7 +167,7 @@ def _figures(panel: Panel, chosen: Stretch, spec: ProfileSpec) -> Sequence[Profi
         part = counted(panel, stretch(side, shuffled(side.clusters, random), half))
         rows.append(np.log(figures(panel, part, part, len(part.packed))))
     apart = np.array(rows) - np.mean(rows, axis=0)
-    low, high = np.quantile(apart, [0.025, 0.975], axis=0)
+    low, high = interval(apart)
     return [
         ProfiledFigure(name, KINDS[name].family, *(float(whole[i] * np.exp(x)) for x in (0.0, low[i], high[i])))
         for i, name in enumerate(NAMES)
