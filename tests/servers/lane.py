@@ -208,19 +208,11 @@ def known_of(model: Path, url: str) -> Served:
 
     writer = load_hf_writer(str(model), "cpu", "float32")
 
-    async def ask(text: str) -> tuple[str, int]:
-        messages = ({"role": "user", "content": text},)
-        answer = await writer.write(Request("", messages, {"temperature": 0, "max_tokens": 12}))
-        return answer.text, answer.usage["prompt_tokens"]
-
     async def known() -> Served:
-        greedy, _ = await ask("the river ran past")
-        _, as_text = await ask(f"the{MARK}river")
-        _, without = await ask("the")
-        _, river = await ask("river")
-        _, nothing = await ask("")
+        messages = ({"role": "user", "content": "the river ran past"},)
+        answer = await writer.write(Request("", messages, {"temperature": 0, "max_tokens": 12}))
         await writer.close()
-        return Served(url, greedy, (without + river - nothing + 1, as_text), "the river ran " * CONTEXT)
+        return Served(url, answer.text, MARK, "the river ran " * CONTEXT)
 
     return asyncio.run(known())
 

@@ -31,7 +31,7 @@ class Served:
 
     url: str
     greedy: str  # what the model itself answers to `chat()` at temperature 0
-    marked: tuple[int, int]  # tokens of a prompt with a special token in it: as a mark, as text
+    mark: str  # a special token
     long: str  # more than the model reads
 
 
@@ -179,17 +179,20 @@ def prompt_logprobs(server: Served) -> str:
 
 def schema(server: Served) -> str:
     form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True}}
-    fits = 0
+    fits = begun = 0
     for number in range(4):
-        reply = post(server.url, chat(response_format=form, max_tokens=100, seed=number))
+        reply = post(server.url, chat(response_format=form, max_tokens=200, seed=number))
         if reply.status != 200:
             return reason(reply)
+        begun += reply.finish == "length" and reply.answer.lstrip()[:1] == "{"
         try:
             found = json.loads(reply.answer)
         except json.JSONDecodeError:
             continue
         fits += isinstance(found, dict) and set(found) == {"score", "fit"} and found["score"] in range(1, 6)
-    return "yes" if fits == 4 else "ignored" if not fits else f"{fits} of 4 fit"
+    if fits + begun < 4:
+        return "ignored" if not fits else f"{fits} of 4 fit"
+    return "yes" if not begun else "yes, but white space has no end"
 
 
 def too_long(server: Served) -> str:
@@ -232,11 +235,14 @@ def idempotency(server: Served) -> str:
 
 
 def marks(server: Served) -> str:
-    """How a special token within a message is read."""
-    reply = post(server.url, chat("the<|end_of_text|>river", max_tokens=1))
-    count = (reply.body.get("usage") or {}).get("prompt_tokens")
-    as_mark, as_text = server.marked
-    return {as_mark: "as the token", as_text: "as text"}.get(count, f"{count} tokens" if count else reason(reply))
+    """How a special token within a message is read: one more of it is one token more, or as many as its letters have."""
+    counts = []
+    for times in (1, 2):
+        reply = post(server.url, chat("the river " + server.mark * times, max_tokens=1))
+        counts.append((reply.body.get("usage") or {}).get("prompt_tokens"))
+    if None in counts:
+        return "not told"
+    return "as the token" if counts[1] - counts[0] == 1 else "as text"
 
 
 PROBES: dict[str, Callable[[Served], str]] = {
