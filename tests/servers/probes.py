@@ -95,9 +95,13 @@ def yes(found: bool, otherwise: str = "no") -> str:
 
 
 def its_answer(server: Served) -> str:
+    """Greedy, without anything that the request did not ask for."""
     reply = post(server.url, chat(temperature=0))
-    same = reply.answer.strip() == server.greedy.strip()
-    return yes(same, f"another: {reply.answer[:40]!r}" if reply.status == 200 else reason(reply))
+    if reply.status != 200 or reply.answer.strip() == server.greedy.strip():
+        return "yes" if reply.status == 200 else reason(reply)
+    reply = post(server.url, chat(temperature=0, repeat_penalty=1.0))
+    penalised = reply.answer.strip() == server.greedy.strip()
+    return "no: repetitions are penalised unless `repeat_penalty` is 1" if penalised else f"no: {reply.answer[:40]!r}"
 
 
 def usage(server: Served) -> str:
@@ -246,7 +250,7 @@ def marks(server: Served) -> str:
 
 
 PROBES: dict[str, Callable[[Served], str]] = {
-    "answers as the model does": its_answer,
+    "greedy as the model itself": its_answer,
     "usage": usage,
     "seed": seed,
     "eight at once, with seeds": at_once,
