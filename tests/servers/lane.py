@@ -60,7 +60,7 @@ def vllm(home: Path, model: Path, port: int) -> list[str]:
 
 def transformers(home: Path, model: Path, port: int) -> list[str]:
     options = ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
-    return [str(home / "bin/transformers"), "serve", str(model), *options]
+    return [str(home / "bin/transformers"), "serve", model.name, *options]  # the path is the only name it answers to
 
 
 # A build for trying out: what an optimiser would win in running it would lose in building it.
@@ -156,7 +156,7 @@ def left(ends: float) -> float:
 def try_out(server: Server, ends: float) -> tuple[dict[str, str], bool]:
     """Start it, probe it, and put our client to it."""
     home = place_of(server)
-    model = HOMES / "model"
+    model = HOMES / MODEL
     if not (model / "model.safetensors").exists():
         served_model(model)
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -165,7 +165,12 @@ def try_out(server: Server, ends: float) -> tuple[dict[str, str], bool]:
     environment = {**os.environ, **server.environment, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            server.command(home, model, port), env=environment, stdout=output, stderr=output, start_new_session=True
+            server.command(home, model, port),
+            env=environment,
+            cwd=HOMES,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     try:
         url = f"http://127.0.0.1:{port}/v1"

@@ -235,7 +235,7 @@ def idempotency(server: Served) -> str:
     header = {"Idempotency-Key": "one-and-the-same"}
     body = chat(temperature=1.5, max_tokens=30)
     first, second = (post(server.url, body, **header) for _ in range(2))
-    return yes(first.body.get("id") == second.body.get("id"))
+    return yes(first.status == 200 and first.body.get("id") == second.body.get("id"))
 
 
 def marks(server: Served) -> str:
