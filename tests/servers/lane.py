@@ -23,8 +23,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from model import CONTEXT, MARK, served_model
-from probes import MODEL, Served, probed
+from model import MARK, served_model
+from probes import CONTEXT, MODEL, Served, probed
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
