@@ -90,7 +90,7 @@ def test_what_is_too_long_is_rejected_with_the_reason_and_asked_once(refuses):
 
 def test_many_requests_at_once_are_all_answered():
     async def use(writer: Writer, watch: Watch) -> tuple[list[Any], int]:
-        requests = [asked(f"the river ran {i}", key=f"k{i}", seed=i) for i in range(30)]
+        requests = [asked(f"the river ran {i}", key=f"k{i}", seed=i, max_tokens=4) for i in range(30)]
         return await asyncio.gather(*(writer.write(request) for request in requests)), watch.failures
 
     answers, failures = with_writer(use)
