@@ -153,8 +153,8 @@ def test_the_key_is_asked_for_and_never_told():
 
 
 def test_what_a_server_does_not_know_is_found_out_once():
-    for schemas in (True, False):
-        with FakeServer(schemas=schemas) as server:
+    for schemas, unknown in ((True, 400), (False, 400), (False, 500)):
+        with FakeServer(schemas=schemas, unknown=unknown) as server:
 
             async def learn(url: str = server.url):
                 writer = OpenAIWriter("fake", url, None, FAST, Watched())
@@ -164,6 +164,8 @@ def test_what_a_server_does_not_know_is_found_out_once():
                     await writer.close()
 
             assert asyncio.run(learn()).schema is schemas
+    with FakeServer(faults=Faults(script={0: "500", 1: "500"})) as server:
+        assert asyncio.run(learn(server.url)).schema is True
 
 
 def test_a_server_with_little_room_is_not_overrun():

@@ -7,8 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 import tiny
+from probes import CONTEXT
 
-CONTEXT = 512
 MARK = "<|end_of_text|>"
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"

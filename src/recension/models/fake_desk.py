@@ -74,6 +74,7 @@ class Manners:
     key: str | None
     idempotent: bool
     schemas: bool
+    unknown: int
     retry_after: float
     slow: float
     deaf: float
@@ -293,7 +294,7 @@ class Desk:
         if body.get("stream"):
             return error(400, "This server does not stream", "unsupported_parameter")
         if body.get("response_format") and not self._manners.schemas:
-            return error(400, "Unknown parameter: 'response_format'", "unknown_parameter")
+            return error(self._manners.unknown, "Unknown parameter: 'response_format'", "unknown_parameter")
         prompt = tokens(prompt_of(body))
         context, wanted = self._manners.context, body.get("max_tokens") or body.get("max_completion_tokens") or 0
         if ask.fault == "rejected" or (context is not None and prompt + wanted > context):

@@ -39,7 +39,7 @@ class FakeServer:
     `answer` gives the text of an answer from the body of the request. `latency` is the seconds an answer takes, with `spread`
     the median of a log-normal law. More than `room` requests at once get a 429. `context` is the most tokens (four characters
     each) of prompt and answer. `key` is asked for as a bearer token. `idempotent` servers send the answer of an
-    Idempotency-Key again without counting it anew. Servers without `schemas` refuse `response_format`.
+    Idempotency-Key again without counting it anew. Servers without `schemas` refuse `response_format` with status `unknown`.
     """
 
     answer: Callable[[Mapping[str, Any]], str] = written
@@ -51,6 +51,7 @@ class FakeServer:
     key: str | None = None
     idempotent: bool = False
     schemas: bool = True
+    unknown: int = 400
     retry_after: float = 0.05
     slow: float = 1.0
     deaf: float = 0.5

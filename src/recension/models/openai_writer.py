@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TOO_MUCH = frozenset({408, 425, 429, 503, 504, 529})  # says that fewer at once would help
 LARGEST = 32 << 20  # bytes of an answer
 LONGEST_PAUSE = 30.0
+STUMBLES = 4  # errors of the server in a row that are about the request and not about its day
 REMEMBERED = 4_096  # answers
 BETWEEN = 0.25  # seconds that may pass between the end of an answer and our seeing it
 
@@ -117,13 +118,26 @@ class OpenAIWriter:
         try:
             for dialect in Dialect.ladder():
                 self.dialect = dialect
-                answer = await self.write(Request("probe", messages, sampling, schema))
-                if answer.finish != "rejected":
+                answer = await self._tried(Request("probe", messages, sampling, schema))
+                if answer is not None and answer.finish != "rejected":
                     return dialect
-                refused = str(answer.raw.get("error"))
+                refused = "500" if answer is None else str(answer.raw.get("error"))
         finally:
             self._watch = watch
         raise ModelError(f"{self.name}: the server refuses the plainest request ({refused})")
+
+    async def _tried(self, request: Request) -> Completion | None:
+        """None where the server breaks down over it each time, as llama.cpp's in Python does over words unknown to it."""
+        body = msgspec.json.encode(body_of(self.model, request, self.dialect))
+        for attempt in range(STUMBLES):
+            found = await self._once(request.key, body)
+            if isinstance(found, Completion):
+                self._last_answer = time.monotonic()
+                return found
+            if found.words != "500":
+                return await self.write(request)
+            await asyncio.sleep(self._traffic.first_pause * attempt)
+        return None
 
     async def write(self, request: Request) -> Completion:
         body = msgspec.json.encode(body_of(self.model, request, self.dialect))
