@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from recension.report.intervals import Mark, interval_plot
-from recension.report.page import closing, escape, figures, masthead, number, opening, table
+from recension.report.page import asset, closing, escape, figures, masthead, number, opening, table
 from recension.report.plots import Labels
 
 MINUS = "\N{MINUS SIGN}"
@@ -153,20 +153,17 @@ def study_page(report: StudyReport) -> str:
     parts = [
         '<div class="wrap">',
         masthead(f"recension study {report.study} · run {report.run}", report.title, report.question),
-        f'<main>\n<section aria-label="In numbers"><p class="verdict">{escape(report.sentence)}</p>{figures(items)}'
-        "</section>\n",
-        f"<section>{_claims(report)}</section>\n",
+        f'<main>\n<section aria-label="In numbers">{_verdict(report)}{figures(items)}</section>\n',
+        f'<section class="claims">{_claims(report)}</section>\n',
         *(f"<section>{_table(part)}</section>\n" for part in report.tables),
         *(f"<section><h2>{escape(name)}</h2>{drawn}</section>\n" for name, drawn in report.pictures.items()),
-        f"<section><h2>What has to be known</h2><ul>{''.join(f'<li>{escape(n)}</li>' for n in report.notes)}</ul></section>\n"
-        if report.notes
-        else "",
+        _notes(report.notes),
         '<section><div class="settings">',
         table("Set-up", ("Name", "Value"), list(report.settings.items()), texts=2),
         f"</div>{_TERMS}</section>\n",
         "</main>\n<footer>One file, no network: it can be kept and sent as it is.</footer>\n</div>\n",
     ]
-    return opening(f"{report.title} · {report.scale}") + "".join(parts) + closing()
+    return opening(f"{report.title} · {report.scale}", asset("study.css")) + "".join(parts) + closing()
 
 
 _TERMS = """<p class="terms">Every figure is the mean over the seeds; in brackets Student's interval of 95 %. A seed draws the
@@ -175,6 +172,17 @@ control was run: two controls that differ in nothing but the seed of the weights
 many seeds would find with a power of 80 % at a level of 5 %. What is smaller, or has zero in its interval, reads not
 resolvable at this scale.</p>
 """
+
+
+def _verdict(report: StudyReport) -> str:
+    return f'<p class="verdict {report.verdict.replace(" ", "-")}">{escape(report.sentence)}</p>'
+
+
+def _notes(notes: Sequence[str]) -> str:
+    if not notes:
+        return ""
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f'<section><h2>What has to be known</h2><ul class="known">{items}</ul></section>\n'
 
 
 def _claims(report: StudyReport) -> str:

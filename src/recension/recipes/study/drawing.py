@@ -41,7 +41,7 @@ def drawn(paths: Sequence[str], draw: Draw, out: Path) -> None:
     heap: list[tuple[int, str, str]] = []  # the largest hash on top
     held = 0
     for id, text, asked in _rows(paths, draw):
-        rank = _hash(str(draw.seed), text)
+        rank = _hash(str(draw.seed), id)
         line = json.dumps(_row(id, text, asked), ensure_ascii=False)
         heapq.heappush(heap, (-rank, line, text))
         held += len(text.encode("utf-8", "replace"))

@@ -9,6 +9,7 @@ from typing import Any
 from recension.recipes.study.bench import Bench, Findings, Scale, Step, Study, measured
 from recension.recipes.study.drawing import Draw
 from recension.recipes.study.learning import edited
+from recension.recipes.study.spec import ScaleName
 from recension.report.study import Row, StudyTable
 
 PAPER = (12.5, 11.76, 11.08)  # percent of the tokens of Natural Instructions, generations 1 to 3
@@ -31,7 +32,7 @@ class Chain(Scale):
 
 
 INSTRUCTIONS = {"human": ("instructions=human/cot_instructions.train.jsonl.gz",)}
-SCALES = {
+SCALES: Mapping[ScaleName, Chain] = {
     "tiny": Chain(INSTRUCTIONS),
     "small": Chain(INSTRUCTIONS, size=1_000_000, tokens=330_000, device="one H100"),
     "paper": Chain(
@@ -41,7 +42,7 @@ SCALES = {
         tokens=4_671_834,
         prior_work=1.6e10,
         device="one H100",
-    ),  # fmt: skip
+    ),
 }
 
 

@@ -20,6 +20,7 @@ from recension.recipes.study.learning import (
     tuned,
     vocabulary,
 )
+from recension.recipes.study.spec import ScaleName
 from recension.report.study import Row, StudyTable
 
 PLAIN = "plain"
@@ -40,7 +41,7 @@ FILES = {
     "held_out_domain": ("biomedicine=human/biomed_abstracts.valid.jsonl.gz",),
     "held_out_instructions": ("reasoning=human/cot_instructions.valid.jsonl.gz",),
 }
-SCALES = {
+SCALES: Mapping[ScaleName, Learner] = {
     "tiny": Learner(
         FILES,
         preset="tiny,hidden=96,ffn=256,layers=2,context=128,vocabulary=1024",
@@ -48,7 +49,7 @@ SCALES = {
         tokens=20_000,
         epochs=3,
         batch=4,
-    ),  # fmt: skip
+    ),
     "small": Learner(
         FILES,
         preset="mini",
@@ -60,7 +61,7 @@ SCALES = {
         held_out=400_000,
         read=500_000,
         device="one H100",
-    ),  # fmt: skip
+    ),
     "paper": Learner(
         {
             "human": (),
@@ -80,7 +81,7 @@ SCALES = {
         prior="hf:meta-llama/Meta-Llama-3-8B",
         prior_work=1.6e10,
         device="one H100",
-    ),  # fmt: skip
+    ),
 }
 ROLES = {"pretrain": "human", "continue": "domain", "sft": "instructions"}
 

@@ -16,6 +16,7 @@ STUDIES: Mapping[str, str] = {
     "samplers-and-thresholds": "samplers",
     "edit-pays-off": "edit_pays_off",
     "mixing-ratio": "mixing_ratio",
+    "expansion-recipes": "expansion_recipes",
 }
 
 

@@ -1,4 +1,4 @@
-"""`mixing-ratio`: the more synthetic text a model is trained on, the worse it knows human text (ToEdit, tables 1, 10 to 12, 15)."""
+"""`mixing-ratio`: the more synthetic text, the worse human text is known (ToEdit, tables 1, 10 to 12, 15)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from recension.recipes.study.learning import (
     trained,
     vocabulary,
 )
+from recension.recipes.study.spec import ScaleName
 from recension.report.study import Row, StudyTable
 
 SHARES = (0, 25, 50, 75, 100)
@@ -44,7 +45,7 @@ FILES = {
                  "encyclopedia=human/encyclopedia.valid.jsonl.gz"),
     "tasks": TASKS,
 }  # fmt: skip
-SCALES = {
+SCALES: Mapping[ScaleName, Learner] = {
     "tiny": Learner(
         FILES,
         preset="tiny,hidden=96,ffn=256,layers=2,context=128,vocabulary=1024",
@@ -53,7 +54,7 @@ SCALES = {
         epochs=2,
         batch=8,
         questions=40,
-    ),  # fmt: skip
+    ),
     "small": Learner(
         FILES,
         preset="mini",
@@ -66,7 +67,7 @@ SCALES = {
         held_out=400_000,
         read=1_000_000,
         device="one H100",
-    ),  # fmt: skip
+    ),
     "paper": Learner(
         {"human": (), "synthetic": (), "held_out": ()},
         preset="gpt2-124m",
@@ -78,7 +79,7 @@ SCALES = {
         held_out=0,
         read=50_000_000,
         device="one H100",
-    ),  # fmt: skip
+    ),
 }
 
 
@@ -134,7 +135,7 @@ def _losses(bench: Bench[Learner], step: str) -> tuple[list[float], list[float]]
     ends = [report["steps"] * (epoch + 1) // epochs for epoch in range(epochs)]
     near = max(1, report["steps"] // epochs // 5)
     train = [_mean([loss for at, loss in report["loss"] if end - near <= at < end]) for end in ends]
-    valid = [min(report["valid"], key=lambda point: abs(point[0] + 1 - end)) for end in ends]  # noqa: B023
+    valid = [min(report["valid"], key=lambda point: abs(point[0] + 1 - end)) for end in ends]
     return train, [2.718281828459045 ** point[1] for point in valid]
 
 

@@ -21,6 +21,7 @@ from recension.recipes.study.learning import (
     trained,
     vocabulary,
 )
+from recension.recipes.study.spec import ScaleName
 from recension.report.study import Row, StudyTable
 
 AUTHORS = {"threshold": 0.99, "temperature": 1.5}  # of the published scripts
@@ -54,7 +55,7 @@ FILES = {
     "held_out": ("biomedicine=human/biomed_abstracts.valid.jsonl.gz",),
     "tasks": ("pubmedqa=eval/pubmedqa.dev.jsonl.gz", "chemprot=eval/chemprot.dev.jsonl.gz"),
 }
-SCALES = {
+SCALES: Mapping[ScaleName, Learner] = {
     "tiny": Learner(
         FILES,
         preset="tiny,hidden=96,ffn=256,layers=2,context=128,vocabulary=1024",
@@ -63,7 +64,7 @@ SCALES = {
         epochs=2,
         batch=4,
         questions=40,
-    ),  # fmt: skip
+    ),
     "small": Learner(
         FILES,
         preset="mini",
@@ -76,7 +77,7 @@ SCALES = {
         held_out=0,
         read=500_000,
         device="one H100",
-    ),  # fmt: skip
+    ),
     "paper": Learner(
         {"human": (), "held_out": ()},
         preset="olmo-1b",
@@ -89,7 +90,7 @@ SCALES = {
         prior="hf:meta-llama/Meta-Llama-3-8B",
         prior_work=1.6e10,
         device="one H100",
-    ),  # fmt: skip
+    ),
 }
 FIRST = 4  # times as much text as is edited does the base model read
 

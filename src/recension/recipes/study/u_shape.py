@@ -11,6 +11,7 @@ from recension.recipes.audit.spec import AuditEffort, ProfileSpec
 from recension.recipes.settings import PriorSettings
 from recension.recipes.study.bench import Bench, Findings, Scale, Step, Study, measured
 from recension.recipes.study.drawing import Draw
+from recension.recipes.study.spec import ScaleName
 from recension.report.study import Row, StudyTable
 
 # The share of tokens in ten equal ranges of probability, in percent: BioMed under the authors' prior.
@@ -32,7 +33,7 @@ FILES = {
     "web": ("web=human/web.train.jsonl.gz",),
     "synthetic": ("synthetic textbooks=synthetic/textbook_gpt4.valid.jsonl.gz",),
 }
-SCALES = {
+SCALES: Mapping[ScaleName, Reading] = {
     "tiny": Reading(FILES, size=60_000, words=5_000),
     "small": Reading(FILES, size=400_000, words=50_000, device="one H100"),
     "paper": Reading(
@@ -42,7 +43,7 @@ SCALES = {
         words=20_000_000,
         work_per_word=1.5e9,
         device="one H100",
-    ),  # fmt: skip
+    ),
 }
 
 
