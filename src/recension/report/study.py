@@ -168,8 +168,8 @@ def study_page(report: StudyReport) -> str:
 
 _TERMS = """<p class="terms">Every figure is the mean over the seeds; in brackets Student's interval of 95 %. A seed draws the
 documents, the edits, the first weights and the order of the data. The smallest effect was stated before any setting but the
-control was run: two controls that differ in nothing but the seed of the weights were compared, seed by seed, and it is what as
-many seeds would find with a power of 80 % at a level of 5 %. What is smaller, or has zero in its interval, reads not
+control was run: runs between which nothing is to be found were compared, seed by seed, and it is what as many seeds would
+find with a power of 80 % at a level of 5 %. What is smaller, or has zero in its interval, reads not
 resolvable at this scale.</p>
 """
 

@@ -37,6 +37,7 @@ from recension.run.verify import file_sha256
 __all__ = ["StudyEffort", "StudyPlan", "StudySpec", "plan_study", "study"]
 
 RECIPE_VERSION = 1
+COSTS = ("device", "prior_work", "work_per_word", "read")  # of a scale: they say what it costs, and change nothing
 CORE, GPU = 5e10, 4e14  # operations a second: of one core, and of an H100 at 40 % of its peak
 
 
@@ -78,7 +79,7 @@ def study(
         "seeds": len(bench.seeds),
         "prior": bench.prior,
         "device": spec.device,
-        "setup": msgspec.to_builtins(bench.scale),
+        "setup": {name: value for name, value in flat(bench.scale).items() if name not in COSTS},
         "inputs": [{**_identity(file), "role": role} for role, file in sources],
     }
     facts: dict[str, JSON] = {
@@ -201,7 +202,7 @@ def _settings(bench: Bench[Any]) -> dict[str, str]:
         if name == "files":
             for role, paths in _files(bench).items():
                 told[role.replace("_", " ")] = ", ".join(_short(p) for p in paths) or "to be given"
-        elif name not in told and value not in (None, "", []):
+        elif name not in (*told, *COSTS) and value not in (None, "", []):
             told[name.replace("_", " ")] = f"{value:,}" if isinstance(value, int) else str(value)
     return told
 

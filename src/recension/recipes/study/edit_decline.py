@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from recension.errors import InputError
 from recension.recipes.study.bench import Bench, Findings, Scale, Step, Study, measured
 from recension.recipes.study.drawing import Draw
 from recension.recipes.study.learning import edited
@@ -70,6 +71,8 @@ def changed(bench: Bench[Chain], step: str) -> list[float]:
 
 def _relative(shares: Sequence[float]) -> float:
     """The last generation against the first, in percent of the first."""
+    if not shares[0]:
+        raise InputError("the prior is so sure of no token that it could be edited: take another --prior, or more text")
     return 100.0 * (shares[-1] / shares[0] - 1.0)
 
 
