@@ -16,6 +16,7 @@ from recension.recipes.settings import RowSettings
 from recension.run.folder import write_atomic
 
 PIECE = 8 << 20
+WHOLE = (0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class Draw:
     """About `size` bytes of text. A smaller draw of the same seed is part of a larger one.
 
     `text_key` is the column of the text; `asked` that of a question which it answers, for rows to fine-tune on. `part`
-    takes the documents whose id falls into a stretch of [0, 1), the same for every seed: what is held out by its lineage.
+    takes the documents whose id falls into a stretch of [0, 1), the same for every seed: what is held out by its lineage. Such
+    draws go by the id throughout, so that draws of several columns hold the same documents.
     `where` names values that columns must have. `name` tells draws of one role apart.
     """
 
@@ -32,7 +34,7 @@ class Draw:
     name: str = ""
     text_key: str = "text"
     asked: str = ""
-    part: tuple[float, float] = (0.0, 1.0)
+    part: tuple[float, float] = WHOLE
     where: tuple[tuple[str, str], ...] = ()
 
 
@@ -41,7 +43,7 @@ def drawn(paths: Sequence[str], draw: Draw, out: Path) -> None:
     heap: list[tuple[int, str, str]] = []  # the largest hash on top
     held = 0
     for id, text, asked in _rows(paths, draw):
-        rank = _hash(str(draw.seed), id)
+        rank = _hash(str(draw.seed), text if draw.part == WHOLE else id)
         line = json.dumps(_row(id, text, asked), ensure_ascii=False)
         heapq.heappush(heap, (-rank, line, text))
         held += len(text.encode("utf-8", "replace"))
