@@ -13,6 +13,13 @@ ROOT = Path(__file__).parents[2]
 SEEN = {"agrees": "as in the paper", "contradicts": "**against the paper**", "not resolvable": "not resolvable"}
 
 
+OURS = {"agrees": "it does", "contradicts": "the opposite", "not resolvable": "not resolvable"}  # claims of no paper
+
+
+def _verdict(claim: dict[str, Any]) -> str:
+    return (SEEN if claim["paper"] else OURS)[claim["judgement"]]
+
+
 def _figure(claim: dict[str, Any]) -> str:
     found = claim["found"]
     if found["low"] is None:
@@ -36,7 +43,7 @@ def told() -> str:
         if "claims" not in found or "verdict" not in found:
             continue
         rows = [
-            (one["says"], _figure(one), _smallest(one), one["unit"], SEEN[one["judgement"]], one["paper"])
+            (one["says"], _figure(one), _smallest(one), one["unit"], _verdict(one), one["paper"] or "not in it")
             for one in found["claims"]
         ]
         notes = "\n".join(f"- {note}" for note in found["notes"])

@@ -41,6 +41,10 @@ class Claim:
     judgement: str
     paper: str = ""
 
+    @property
+    def verdict(self) -> str:
+        return SEEN[self.judgement] if self.paper else OURS.get(self.judgement, SEEN[self.judgement])
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -186,15 +190,15 @@ def _notes(notes: Sequence[str]) -> str:
 
 
 def _claims(report: StudyReport) -> str:
-    head = ("What the paper says", "In", "Found", "Smallest to be seen", "Verdict", "In the paper")
+    head = ("Claim", "In", "Found", "Smallest to be seen", "Verdict", "In the paper")
     rows = [
         (
             claim.says,
             claim.unit,
             signed(claim.found.value) + between(claim.found),
             plain(claim.smallest),
-            SEEN[claim.judgement],
-            claim.paper or "–",
+            claim.verdict,
+            claim.paper or "not in the paper",
         )
         for claim in report.claims
     ]
@@ -228,7 +232,7 @@ def study_lines(report: StudyReport) -> list[str]:
     """The result for a terminal."""
     lines = [report.sentence]
     lines += [
-        f"  {SEEN[claim.judgement]}: {claim.says}: {signed(claim.found.value)} {claim.unit}{between(claim.found)}"
+        f"  {claim.verdict}: {claim.says}: {signed(claim.found.value)} {claim.unit}{between(claim.found)}"
         for claim in report.claims[1:]
     ]
     return ["".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines]

@@ -26,7 +26,7 @@ class Draw:
     `text_key` is the column of the text; `asked` that of a question which it answers, for rows to fine-tune on. `part`
     takes the documents whose id falls into a stretch of [0, 1), the same for every seed: what is held out by its lineage. Such
     draws go by the id throughout, so that draws of several columns hold the same documents.
-    `where` names values that columns must have. `name` tells draws of one role apart.
+    `score` is written into every row: what a head of `select` learns from. `name` tells draws of one role apart.
     """
 
     size: int
@@ -35,7 +35,7 @@ class Draw:
     text_key: str = "text"
     asked: str = ""
     part: tuple[float, float] = WHOLE
-    where: tuple[tuple[str, str], ...] = ()
+    score: float | None = None
 
 
 def drawn(paths: Sequence[str], draw: Draw, out: Path) -> None:
@@ -44,7 +44,7 @@ def drawn(paths: Sequence[str], draw: Draw, out: Path) -> None:
     held = 0
     for id, text, asked in _rows(paths, draw):
         rank = _hash(str(draw.seed), text if draw.part == WHOLE else id)
-        line = json.dumps(_row(id, text, asked), ensure_ascii=False)
+        line = json.dumps(_row(id, text, asked, draw.score), ensure_ascii=False)
         heapq.heappush(heap, (-rank, line, text))
         held += len(text.encode("utf-8", "replace"))
         while heap and held - (size := len(heap[0][2].encode("utf-8", "replace"))) >= draw.size:
@@ -56,8 +56,10 @@ def drawn(paths: Sequence[str], draw: Draw, out: Path) -> None:
     write_atomic(out, "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass"))
 
 
-def _row(id: str, text: str, asked: str | None) -> Mapping[str, str]:
-    return {"id": id, "text": text} if asked is None else {"id": id, "instruction": asked, "output": text}
+def _row(id: str, text: str, asked: str | None, score: float | None) -> Mapping[str, str | float]:
+    if asked is not None:
+        return {"id": id, "instruction": asked, "output": text}
+    return {"id": id, "text": text} if score is None else {"id": id, "text": text, "score": score}
 
 
 def _rows(paths: Sequence[str], draw: Draw) -> Iterator[tuple[str, str, str | None]]:
@@ -69,8 +71,6 @@ def _rows(paths: Sequence[str], draw: Draw) -> Iterator[tuple[str, str, str | No
             if not isinstance(row, Record) or not row.document.text.strip():
                 continue
             if not low <= _hash("part", row.document.id) / 2**64 < high:
-                continue
-            if any(column_value(row, key) != wanted for key, wanted in draw.where):
                 continue
             asked = column_value(row, draw.asked) if draw.asked else None
             if draw.asked and not isinstance(asked, str):

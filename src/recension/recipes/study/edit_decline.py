@@ -91,13 +91,13 @@ def findings(bench: Bench[Chain]) -> Findings:
     fell = {way: [_relative(flagged(bench, f"{way}-{seed}")) for seed in bench.seeds] for way in WAYS}
     says = {
         "paper": "the published way of editing leaves fewer tokens to edit with every generation",
-        "exclude-original": "so does editing that never draws the token that stands there",
-        "change-5-percent": "so does editing that changes 5 % of the tokens",
+        "exclude-original": "editing that never draws the token that stands there leaves fewer as well",
+        "change-5-percent": "editing that changes 5 % of the tokens leaves fewer as well",
     }
     unit = "percent of the flagged share of generation 1"
     claims = tuple(
         bench.claim(
-            says[way], ("decline", unit), fell[way], False, f"{_relative(PAPER):.1f} {unit}" if way == "paper" else "–"
+            says[way], ("decline", unit), fell[way], False, f"{_relative(PAPER):.1f} {unit}" if way == "paper" else ""
         )
         for way in WAYS
     )

@@ -150,7 +150,7 @@ def findings(bench: Bench[Learner]) -> Findings:
             claims.append(
                 bench.claim(
                     f"text edited {how} is better for {NAMES[stage]} than plain text", (stage, "bits per byte"), apart, False,
-                    f"{paper['edited']} against {paper[PLAIN]}, mean accuracy" if way == "edited" else "–",
+                    f"{paper['edited']} against {paper[PLAIN]}, mean accuracy" if way == "edited" else "",
                 )
             )  # fmt: skip
         rows = []
