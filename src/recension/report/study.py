@@ -17,6 +17,7 @@ SEEN = {
     "contradicts": "against the paper",
     "not resolvable": "not resolvable at this scale",
 }
+OURS = {"agrees": "it does", "contradicts": "the opposite"}  # of a claim that no paper makes
 
 
 class Measured(NamedTuple):
