@@ -70,6 +70,7 @@ class Arm:
     seed: int
     mix: Mix
     twin: bool = False
+    times: int = 1  # the budget of tokens
 
     @property
     def step(self) -> str:
@@ -88,7 +89,7 @@ def learning(bench: Bench[Any], arm: Arm, valid: Sequence[str] = ()) -> Learning
     shape = shape_of(scale.preset)
     each = max(1, scale.tokens // ((scale.batch or shape.batch) * shape.context))
     return LearningSettings(
-        tokens=scale.tokens * scale.epochs, batch=scale.batch, learning_rate=scale.rate,
+        tokens=scale.tokens * scale.epochs * arm.times, batch=scale.batch, learning_rate=scale.rate,
         seed=arm.seed + (TWIN if arm.twin else 0), valid=tuple(valid), valid_every=each if valid else None,
         valid_tokens=32_768, device=device, threads=scale.threads, compile=scale.compile,
     )  # fmt: skip
@@ -127,7 +128,7 @@ def trained(bench: Bench[Any], arm: Arm, watched: bool = False) -> Step:
         )  # fmt: skip
         return train_pretrain((), out, spec, TrainEffort(workers=bench.effort.workers))
 
-    work = 6.0 * parameters(scale.preset) * scale.tokens * scale.epochs
+    work = 6.0 * parameters(scale.preset) * scale.tokens * scale.epochs * arm.times
     return Step(arm.step, "train pretrain", train, work)
 
 

@@ -92,7 +92,7 @@ SCALES: Mapping[ScaleName, Learner] = {
         device="one H100",
     ),
 }
-FIRST = 4  # times as much text as is edited does the base model read
+FIRST = 5  # times as much text as is edited does the base model read, with as many readings
 
 
 def _plain(bench: Bench[Learner], seed: int) -> Path:
@@ -126,7 +126,7 @@ def pilot(bench: Bench[Learner]) -> Iterator[Step]:
     if not bench.scale.base:
         yield from vocabulary(bench, lambda: {**_base_text(bench, 0), _plain(bench, 0): 1.0})
         for seed in bench.seeds:
-            yield trained(bench, Arm("base", seed, partial(_base_text, bench, seed)))
+            yield trained(bench, Arm("base", seed, partial(_base_text, bench, seed), times=FIRST))
     for seed in bench.seeds:
         yield from _arm(bench, PLAIN, seed)
         yield from _arm(bench, PLAIN, seed, twin=True)
