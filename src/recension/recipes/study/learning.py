@@ -16,8 +16,10 @@ from recension.recipes.study.bench import Bench, Scale, Step, parameters
 from recension.recipes.study.drawing import Draw
 from recension.recipes.train import train_continue, train_pretrain, train_sft
 from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
+from recension.recipes.train_ngram import NgramSpec, train_ngram
 from recension.training.shapes import shape_of
 
+COUNTING = 1e5  # operations that an n-gram model takes for a byte, as a core counts them
 BYTES_OF_A_TOKEN = 3.5  # of small vocabularies; of large ones it is more
 # Files of questions whose columns do not say what they are.
 QUESTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -50,6 +52,7 @@ class Learner(Scale):
     threads: int = 1  # so that a figure does not depend on how many cores there are
     base: str = ""  # the model that is trained on; "": one that the study trains itself
     prior_work: float = 2.5e7  # of the prior, for a token
+    ngram: int = 0  # bytes that an n-gram model is fitted to beside it; 0: none
     questions: int | None = None  # of each task; None: all
     held_out: int = 30_000  # bytes drawn of each domain to measure on; 0: all
     read: int = 40_000  # tokens of held-out text and of questions, roughly, for the cost
@@ -164,6 +167,21 @@ def edited(bench: Bench[Any], step: str, seed: int, text: Callable[[], Path], **
 
     scored = bench.scale.tokens * how.get("generations", 1)
     return Step(step, "edit", change, bench.scale.prior_work * scored)
+
+
+def fitted(bench: Bench[Any], name: str, texts: Callable[[], Sequence[str | Path]]) -> Iterator[Step]:
+    """An n-gram model of some text, and what it makes of held-out text: for a core, where a network learns little."""
+    work = bench.scale.ngram * COUNTING
+
+    def fit(out: Path) -> object:
+        return train_ngram([str(path) for path in texts()], out, NgramSpec(order=3))
+
+    def measure(out: Path) -> object:
+        spec = PerplexitySpec(prior=f"ngram:{bench.place(name)}", bootstrap=200)
+        return evaluate_ppl(held_out(bench), out, spec, EvaluateEffort(workers=bench.effort.workers))
+
+    yield Step(name, "train ngram", fit, work)
+    yield Step(f"{name}-ppl", "evaluate ppl", measure, work / 10)
 
 
 def read(bench: Bench[Any], step: str, text: Callable[[], list[str]] | None = None, answers: bool = False) -> Step:

@@ -9,18 +9,20 @@ from pathlib import Path
 from recension.recipes.study.bench import Bench, Findings, Step, Study, measured
 from recension.recipes.study.drawing import Draw
 from recension.recipes.study.learning import (
+    TWIN,
     Arm,
     Learner,
     accuracies,
     asked,
     bits,
+    fitted,
     perplexities,
     read,
     trained,
     vocabulary,
 )
 from recension.recipes.study.spec import ScaleName
-from recension.report.study import Row, StudyTable
+from recension.report.study import Claim, Row, StudyTable
 
 SHARES = (0, 25, 50, 75, 100)
 # GPT-2 124M on 8.4 to 42 billion tokens: the mean over 22 domains of the Pile, and Wikitext-103 after each epoch.
@@ -54,6 +56,7 @@ SCALES: Mapping[ScaleName, Learner] = {
         epochs=2,
         batch=8,
         questions=40,
+        ngram=1_500_000,
     ),
     "small": Learner(
         FILES,
@@ -83,9 +86,9 @@ SCALES: Mapping[ScaleName, Learner] = {
 }
 
 
-def _mix(bench: Bench[Learner], share: int, seed: int) -> Mapping[str | Path, float]:
+def _mix(bench: Bench[Learner], share: int, seed: int, size: int | None = None) -> Mapping[str | Path, float]:
     """As much of each source as one epoch reads, so that every epoch reads the same text."""
-    whole = bench.scale.bytes if bench.scale.vocabulary else 0
+    whole = size or (bench.scale.bytes if bench.scale.vocabulary else 0)
     parts: dict[str | Path, float] = {}
     for role, percent in (("human", 100 - share), ("synthetic", share)):
         if percent:
@@ -101,17 +104,28 @@ def _arm(bench: Bench[Learner], share: int, seed: int, twin: bool = False) -> It
         yield asked(bench, arm.step)
 
 
+def _counted(bench: Bench[Learner], share: int, seed: int) -> Iterator[Step]:
+    """An n-gram model of the same mixture, of more text."""
+    if bench.scale.ngram:
+        yield from fitted(bench, f"ngram-{share}-{seed}", lambda: tuple(_mix(bench, share, seed, bench.scale.ngram)))
+
+
 def pilot(bench: Bench[Learner]) -> Iterator[Step]:
-    """Human text alone, and its twin."""
+    """Human text alone, and its twin; of an n-gram model the twin is that of other documents."""
     yield from vocabulary(bench, partial(_mix, bench, 50, 0))
     for seed in bench.seeds:
         yield from _arm(bench, 0, seed)
         yield from _arm(bench, 0, seed, twin=True)
+        yield from _counted(bench, 0, seed)
+        yield from _counted(bench, 0, seed + TWIN)
 
 
 def null(bench: Bench[Learner]) -> Mapping[str, Sequence[float]]:
     pairs = [(f"synthetic-0-{seed}", f"synthetic-0-twin-{seed}") for seed in bench.seeds]
     found = {"bits": [bits(bench, a) - bits(bench, b) for a, b in pairs]}
+    if bench.scale.ngram:
+        counted = [(f"ngram-0-{seed}", f"ngram-0-{seed + TWIN}") for seed in bench.seeds]
+        found["ngram"] = [bits(bench, a) - bits(bench, b) for a, b in counted]
     found["loss"] = [_losses(bench, a)[0][-1] - _losses(bench, b)[0][-1] for a, b in pairs]
     if "tasks" in bench.scale.files:
         found["tasks"] = [_accuracy(bench, a) - _accuracy(bench, b) for a, b in pairs]
@@ -122,6 +136,7 @@ def steps(bench: Bench[Learner]) -> Iterator[Step]:
     for share in SHARES[1:]:
         for seed in bench.seeds:
             yield from _arm(bench, share, seed)
+            yield from _counted(bench, share, seed)
 
 
 def _accuracy(bench: Bench[Learner], step: str) -> float:
@@ -167,6 +182,10 @@ def findings(bench: Bench[Learner]) -> Findings:
         ),
     ]  # fmt: skip
     tables = [_by_domain(bench, by_share, cost), _by_epoch(bench, by_share)]
+    if bench.scale.ngram:
+        told, table = _by_counts(bench)
+        claims += told
+        tables.append(table)
     if "tasks" in bench.scale.files:
         right = {share: [_accuracy(bench, step) for step in steps] for share, steps in by_share.items()}
         claims.append(
@@ -184,6 +203,24 @@ def findings(bench: Bench[Learner]) -> Findings:
         "The rate of learning falls to zero once, at the end of the last epoch.",
     )
     return Findings(tuple(claims), tuple(tables), notes)
+
+
+def _by_counts(bench: Bench[Learner]) -> tuple[list[Claim], StudyTable]:
+    """The same question to n-gram models, which a core fits to more text in seconds."""
+    steps = {share: [f"ngram-{share}-{seed}" for seed in bench.seeds] for share in SHARES}
+    cost = {share: [bits(bench, step) for step in names] for share, names in steps.items()}
+    claims = [
+        bench.claim(
+            f"an n-gram model of {share} % synthetic text knows human text worse than one of {base} %",
+            ("ngram", "bits per byte of held-out human text"),
+            [a - b for a, b in zip(cost[share], cost[base], strict=True)], True,
+            f"{PAPER_PILE[share]:.2f} against {PAPER_PILE[base]:.2f}, of GPT-2",
+        )
+        for share, base in ((25, 0), (50, 25), (75, 50), (100, 75))
+    ]  # fmt: skip
+    rows = tuple(Row(f"{share} % synthetic", {"bits per byte": measured(found)}) for share, found in cost.items())
+    note = f"Models of order 3, each fitted to {bench.scale.ngram:,} bytes; its twin, to other documents."
+    return claims, StudyTable("N-gram models of the same mixtures", rows, note, "bits per byte")
 
 
 def _by_domain(
