@@ -209,7 +209,7 @@ def _settings(bench: Bench[Any]) -> dict[str, str]:
 
 def _files(bench: Bench[Any]) -> Mapping[str, tuple[str, ...]]:
     given = {"human": bench.spec.human, "synthetic": bench.spec.synthetic, "held_out": bench.spec.held_out}
-    return {role: given.get(role) or names for role, names in bench.scale.files.items()}
+    return {role: given.get(role) or names for role, names in bench.scale.files.items() if role in bench.roles}
 
 
 def _short(path: str) -> str:

@@ -30,8 +30,8 @@ class Reading(Scale):
 
 FILES = {
     "human": ("biomedicine=human/biomed_abstracts.train.jsonl.gz",),
-    "web": ("web=human/web.train.jsonl.gz",),
-    "synthetic": ("synthetic textbooks=synthetic/textbook_gpt4.valid.jsonl.gz",),
+    "beside_web": ("web=human/web.train.jsonl.gz",),
+    "beside_synthetic": ("synthetic textbooks=synthetic/textbook_gpt4.valid.jsonl.gz",),
 }
 SCALES: Mapping[ScaleName, Reading] = {
     "tiny": Reading(FILES, size=60_000, words=5_000),
@@ -85,13 +85,13 @@ def null(bench: Bench[Reading]) -> Mapping[str, Sequence[float]]:
 
 
 def steps(bench: Bench[Reading]) -> Iterator[Step]:
-    for role in bench.scale.files:
+    for role in bench.roles:
         for seed in bench.seeds:
             yield _read(bench, role, seed)
 
 
 def findings(bench: Bench[Reading]) -> Findings:
-    found = {role: [shares(bench, f"{role}-{seed}") for seed in bench.seeds] for role in bench.scale.files}
+    found = {role: [shares(bench, f"{role}-{seed}") for seed in bench.seeds] for role in bench.roles}
     low, high = ends(PAPER)
     tall = [ends(one) for one in found["human"]]
     unit = "percentage points"
@@ -105,7 +105,7 @@ def findings(bench: Bench[Reading]) -> Findings:
             ("low end", unit), [one[0] for one in tall], True, f"+{low:.1f} {unit}",
         ),
     )  # fmt: skip
-    names = {role: next(iter(bench.named(role))) for role in bench.scale.files}
+    names = {role: next(iter(bench.named(role))) for role in bench.roles}
     rows = tuple(
         Row(
             f"{i / 10:.1f} to {(i + 1) / 10:.1f}",
