@@ -24,7 +24,7 @@ from recension.run.receipts import read_seal
 from recension.training.shapes import shape_of
 
 STEPS, DRAWN = "steps", "drawn"
-BESIDE = "beside"  # a role that begins so is for comparison, and left out where only text of one's own is given
+SPARE = ("beside", "tasks")  # roles that begin so are left out where only text of one's own is given
 SetUp = TypeVar("SetUp", bound="Scale")
 Files = Mapping[str, tuple[str, ...]]
 
@@ -105,7 +105,7 @@ class Bench(Generic[SetUp]):
         given = {"human": self.spec.human, "synthetic": self.spec.synthetic, "held_out": self.spec.held_out}
         found = {}
         for role, names in self.scale.files.items():
-            if role.startswith(BESIDE) and self.spec.data is None and not self.planned:
+            if role.startswith(SPARE) and self.spec.data is None and not self.planned:
                 continue
             found[role] = given.get(role) or (names if self.planned else self._in_folder(role, names))
         return found

@@ -100,7 +100,7 @@ def _arm(bench: Bench[Learner], share: int, seed: int, twin: bool = False) -> It
     arm = Arm(f"synthetic-{share}", seed, partial(_mix, bench, share, seed), twin)
     yield trained(bench, arm, watched=True)
     yield read(bench, arm.step)
-    if "tasks" in bench.scale.files:
+    if "tasks" in bench.roles:
         yield asked(bench, arm.step)
 
 
@@ -127,7 +127,7 @@ def null(bench: Bench[Learner]) -> Mapping[str, Sequence[float]]:
         counted = [(f"ngram-0-{seed}", f"ngram-0-{seed + TWIN}") for seed in bench.seeds]
         found["ngram"] = [bits(bench, a) - bits(bench, b) for a, b in counted]
     found["loss"] = [_losses(bench, a)[0][-1] - _losses(bench, b)[0][-1] for a, b in pairs]
-    if "tasks" in bench.scale.files:
+    if "tasks" in bench.roles:
         found["tasks"] = [_accuracy(bench, a) - _accuracy(bench, b) for a, b in pairs]
     return found
 
@@ -186,7 +186,7 @@ def findings(bench: Bench[Learner]) -> Findings:
         told, table = _by_counts(bench)
         claims += told
         tables.append(table)
-    if "tasks" in bench.scale.files:
+    if "tasks" in bench.roles:
         right = {share: [_accuracy(bench, step) for step in steps] for share, steps in by_share.items()}
         claims.append(
             bench.claim(

@@ -113,7 +113,7 @@ def _arm(bench: Bench[Learner], way: str, seed: int, twin: bool = False) -> Iter
         arm = Arm(name, seed, lambda: {bench.place(edits): 1.0})
     yield continued(bench, arm, f"base-{seed}")
     yield read(bench, arm.step)
-    if "tasks" in bench.scale.files:
+    if "tasks" in bench.roles:
         yield asked(bench, arm.step)
 
 
@@ -136,7 +136,7 @@ def null(bench: Bench[Learner]) -> Mapping[str, Sequence[float]]:
     name = _slug(PLAIN)
     pairs = [(f"{name}-{seed}", f"{name}-twin-{seed}") for seed in bench.seeds]
     found = {"bits": [bits(bench, a) - bits(bench, b) for a, b in pairs]}
-    if "tasks" in bench.scale.files:
+    if "tasks" in bench.roles:
         found["tasks"] = [_accuracy(bench, a) - _accuracy(bench, b) for a, b in pairs]
     return found
 
@@ -182,7 +182,7 @@ def findings(bench: Bench[Learner]) -> Findings:
             over("top-k 8", PLAIN), False, "40.89 against 38.83, mean of 5 tasks (table 2)",
         ),
     ]  # fmt: skip
-    if "tasks" in bench.scale.files:
+    if "tasks" in bench.roles:
         right = {way: [_accuracy(bench, step) for step in steps] for way, steps in names.items()}
         claims.append(
             bench.claim(
@@ -208,7 +208,7 @@ def _rows(bench: Bench[Learner], names: Mapping[str, list[str]], cost: Mapping[s
             edits = [bench.report(f"edited-{_slug(way)}-{seed}")["generations"][0] for seed in bench.seeds]
             told["flagged, %"] = measured([100.0 * one["flagged"] / one["tokens"] for one in edits])
             told["changed, %"] = measured([100.0 * one["changed"] / one["tokens"] for one in edits])
-        if "tasks" in bench.scale.files:
+        if "tasks" in bench.roles:
             found = [accuracies(bench, step) for step in steps]
             told |= {name: measured([one[name] for one in found]) for name in found[0]}
         yield Row(way, told, PAPER.get(way, {}))
