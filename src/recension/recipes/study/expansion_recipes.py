@@ -14,11 +14,11 @@ from recension.recipes.evaluate.spec import LossPatternSpec
 from recension.recipes.settings import PriorSettings
 from recension.recipes.study.bench import Bench, Findings, Step, Study, measured
 from recension.recipes.study.drawing import Draw
-from recension.recipes.study.learning import Arm, Learner, bits, perplexities, read, trained, vocabulary
+from recension.recipes.study.learning import TWIN, Arm, Learner, bits, fitted, perplexities, read, trained, vocabulary
 from recension.recipes.study.spec import ScaleName
 from recension.report.overlay import map_plot
 from recension.report.plots import Labels
-from recension.report.study import Row, StudyTable
+from recension.report.study import Claim, Row, StudyTable
 
 # The stand-ins: which column of the paired text plays which of MAGA's variants.
 COLUMNS = {"original": "human", "strict": "human_polished", "base": "human_dipper", "relaxed": "machine"}
@@ -30,6 +30,7 @@ ARMS: Mapping[str, Mapping[str, float]] = {
     **{f"mix-{name}": {"original": HUMAN_SHARE, name: 1 - HUMAN_SHARE} for name in VARIANTS},
     **{f"only-{name}": {name: 1.0} for name in VARIANTS},
 }
+COUNTED = (("original",), *(("original", name) for name in VARIANTS), *((name,) for name in VARIANTS))
 PAPER = {
     "mix-base": {"134M": 0.26, "377M": 0.95, "1.7B": 2.15},
     "only-base": {"134M": -0.90, "377M": -0.99, "1.7B": -0.95},
@@ -45,6 +46,7 @@ SCALES: Mapping[ScaleName, Learner] = {
         epochs=3,
         batch=8,
         held_out=60_000,
+        ngram=250_000,
     ),
     "small": Learner(
         FILES,
@@ -93,23 +95,44 @@ def _arm(bench: Bench[Learner], name: str, parts: Mapping[str, float], seed: int
     yield read(bench, arm.step, partial(_held_out, bench))
 
 
+def _counted(bench: Bench[Learner], kinds: tuple[str, ...], seed: int) -> Iterator[Step]:
+    """An n-gram model of every kind of text once: repetition tells it nothing."""
+    if not bench.scale.ngram:
+        return
+
+    def texts() -> list[Path]:
+        size = bench.scale.ngram
+        return [bench.drawn("paired", Draw(size, seed, kind, COLUMNS[kind], part=TRAINED)) for kind in kinds]
+
+    yield from fitted(bench, f"ngram-{'-and-'.join(kinds)}-{seed}", texts, partial(_held_out, bench))
+
+
 def pilot(bench: Bench[Learner]) -> Iterator[Step]:
     """The originals alone, read as often as the budget asks for, and the twin."""
     yield from vocabulary(bench, lambda: {_text(bench, kind, 0): 1.0 for kind in COLUMNS})
     for seed in bench.seeds:
         yield from _arm(bench, BASELINE, {"original": 1.0}, seed)
         yield from _arm(bench, BASELINE, {"original": 1.0}, seed, twin=True)
+        yield from _counted(bench, ("original",), seed)
+        yield from _counted(bench, ("original",), seed + TWIN)
 
 
 def null(bench: Bench[Learner]) -> Mapping[str, Sequence[float]]:
     pairs = [(f"{BASELINE}-{seed}", f"{BASELINE}-twin-{seed}") for seed in bench.seeds]
-    return {"bits": [bits(bench, a) - bits(bench, b) for a, b in pairs]}
+    found = {"bits": [bits(bench, a) - bits(bench, b) for a, b in pairs]}
+    if bench.scale.ngram:
+        counted = [(f"ngram-original-{seed}", f"ngram-original-{seed + TWIN}") for seed in bench.seeds]
+        found["ngram"] = [bits(bench, a) - bits(bench, b) for a, b in counted]
+    return found
 
 
 def steps(bench: Bench[Learner]) -> Iterator[Step]:
     for name, parts in ARMS.items():
         for seed in bench.seeds:
             yield from _arm(bench, name, parts, seed)
+    for kinds in COUNTED[1:]:
+        for seed in bench.seeds:
+            yield from _counted(bench, kinds, seed)
     for variant in VARIANTS:
         yield Step(f"pattern-{variant}", "evaluate loss-pattern", partial(_pattern, bench, variant))
     yield Step("meanings", "audit", partial(_meanings, bench))
@@ -167,6 +190,7 @@ def findings(bench: Bench[Learner]) -> Findings:
         "Held-out originals", tuple(rows),
         "In the paper: points of mean accuracy over the baseline, by size of the model.", "bits per byte",
     )  # fmt: skip
+    told, tables = _by_counts(bench) if bench.scale.ngram else ((), ())
     notes = (
         "A stand-in: there is no writer here, so the rewrites are paired text of others. Polished text stands for strict, a "
         "paraphraser's for base, and text that a model wrote from the beginning or the title alone for relaxed. None of them "
@@ -175,7 +199,37 @@ def findings(bench: Bench[Learner]) -> Findings:
         "What is measured is text like the originals, not tasks. The paper finds that the loss on text and the tasks disagree.",
         f"An audit calls the base rewrites, against their originals: {_level(bench)}.",
     )
-    return Findings(claims, (main, _patterns(bench)), notes, {"Meanings": _map(bench)})
+    return Findings((*claims, *told), (main, *tables, _patterns(bench)), notes, {"Meanings": _map(bench)})
+
+
+def _by_counts(bench: Bench[Learner]) -> tuple[tuple[Claim, ...], tuple[StudyTable, ...]]:
+    """The same question to n-gram models, which a core fits in seconds."""
+    cost = {kinds: [bits(bench, f"ngram-{'-and-'.join(kinds)}-{seed}") for seed in bench.seeds] for kinds in COUNTED}
+
+    def claim(says: str, kinds: tuple[str, ...], base: tuple[str, ...], rises: bool, paper: str) -> Claim:
+        apart = [a - b for a, b in zip(cost[kinds], cost[base], strict=True)]
+        return bench.claim(says, ("ngram", "bits per byte of held-out originals"), apart, rises, paper)
+
+    claims = (
+        claim(
+            "an n-gram model of originals and rewrites is better than one of originals",
+            ("original", "base"), ("original",), False, "+0.26 to +2.15 points",
+        ),
+        claim(
+            "an n-gram model of rewrites alone is worse than one of originals",
+            ("base",), ("original",), True, "-0.90 to -0.99 points",
+        ),
+        claim(
+            "an n-gram model of free writing (relaxed) alone is worse than one of rewrites (base)",
+            ("relaxed",), ("base",), True, "figure 10: relaxed collapses",
+        ),
+    )  # fmt: skip
+    rows = tuple(Row(" and ".join(kinds), {"bits per byte": measured(found)}) for kinds, found in cost.items())
+    note = (
+        f"Models of order 3, fitted to {bench.scale.ngram:,} bytes of each kind; a twin, to other documents. They were added "
+        "when the networks of the tiny scale had been seen to resolve nothing."
+    )
+    return claims, (StudyTable("N-gram models", rows, note, "bits per byte"),)
 
 
 def _patterns(bench: Bench[Learner]) -> StudyTable:

@@ -169,7 +169,9 @@ def edited(bench: Bench[Any], step: str, seed: int, text: Callable[[], Path], **
     return Step(step, "edit", change, bench.scale.prior_work * scored)
 
 
-def fitted(bench: Bench[Any], name: str, texts: Callable[[], Sequence[str | Path]]) -> Iterator[Step]:
+def fitted(
+    bench: Bench[Any], name: str, texts: Callable[[], Sequence[str | Path]], held: Callable[[], list[str]] | None = None
+) -> Iterator[Step]:
     """An n-gram model of some text, and what it makes of held-out text: for a core, where a network learns little."""
     work = bench.scale.ngram * COUNTING
 
@@ -178,7 +180,8 @@ def fitted(bench: Bench[Any], name: str, texts: Callable[[], Sequence[str | Path
 
     def measure(out: Path) -> object:
         spec = PerplexitySpec(prior=f"ngram:{bench.place(name)}", bootstrap=200)
-        return evaluate_ppl(held_out(bench), out, spec, EvaluateEffort(workers=bench.effort.workers))
+        domains = held() if held is not None else held_out(bench)
+        return evaluate_ppl(domains, out, spec, EvaluateEffort(workers=bench.effort.workers))
 
     yield Step(name, "train ngram", fit, work)
     yield Step(f"{name}-ppl", "evaluate ppl", measure, work / 10)
