@@ -31,8 +31,8 @@ Examples:
 def study(name: str, output: str | None, dry_run: bool, **values: Any) -> None:
     """Repeat an experiment of the papers and say whether it came out alike.
 
-    NAME is one of u-shape, edit-decline, samplers-and-thresholds, edit-pays-off, mixing-ratio and
-    expansion-recipes. Every study is a recipe of the other commands, each of which works in a folder
+    NAME is one of u-shape, edit-decline, samplers-and-thresholds, edit-pays-off, mixing-ratio, selection,
+    collapse-policies and expansion-recipes. Every study is a recipe of the other commands, each of which works in a folder
     of its own below OUT/steps. The smallest effect that could be seen is stated before anything but the control has run.
     """
     spec, effort = build(StudySpec, values), build(StudyEffort, values)

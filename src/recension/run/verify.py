@@ -171,6 +171,8 @@ def _check_promised(promised: dict[str, Any], units: int) -> Iterator[str]:
         yield "the units of the rows that were read do not add up"
     if promised["by_units"].get("0", 0):
         yield "a row was read and is nowhere"
+
+
 def _check_steps(out: Path) -> Iterator[str]:
     """The steps of a study are run folders themselves."""
     for path in sorted((out / "steps").glob("*/manifest.json")):

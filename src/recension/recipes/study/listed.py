@@ -16,6 +16,8 @@ STUDIES: Mapping[str, str] = {
     "samplers-and-thresholds": "samplers",
     "edit-pays-off": "edit_pays_off",
     "mixing-ratio": "mixing_ratio",
+    "selection": "selection",
+    "collapse-policies": "collapse_policies",
     "expansion-recipes": "expansion_recipes",
 }
 
