@@ -226,7 +226,8 @@ def _by_counts(bench: Bench[Learner]) -> tuple[tuple[Claim, ...], tuple[StudyTab
     )  # fmt: skip
     rows = tuple(Row(" and ".join(kinds), {"bits per byte": measured(found)}) for kinds, found in cost.items())
     note = (
-        f"Models of order 3, fitted to {bench.scale.ngram:,} bytes of each kind; a twin, to other documents. They were added "
+        f"Models of order 3, fitted to {bench.scale.ngram:,} bytes of each kind, so that two kinds are twice as much text; "
+        "a twin, to other documents. They were added "
         "when the networks of the tiny scale had been seen to resolve nothing."
     )
     return claims, (StudyTable("N-gram models", rows, note, "bits per byte"),)
