@@ -86,6 +86,10 @@ def test_misuse_is_said_plainly(tmp_path):
         plan_study("ushape")
     with pytest.raises(UsageError, match="needs human text: give --human IN, or --data DIR"):
         study("edit-decline", tmp_path / "out")
+    with pytest.raises(UsageError, match="has no role 'chats': it has human"):
+        study("edit-decline", tmp_path / "out", StudySpec(text=("chats=x.jsonl",)))
+    with pytest.raises(UsageError, match="needs paired text: give --text paired=IN, or --data DIR"):
+        study("expansion-recipes", tmp_path / "out")
 
 
 @pytest.mark.parametrize("scale", ["tiny", "small", "paper"])

@@ -208,7 +208,7 @@ def _settings(bench: Bench[Any]) -> dict[str, str]:
 
 
 def _files(bench: Bench[Any]) -> Mapping[str, tuple[str, ...]]:
-    given = {"human": bench.spec.human, "synthetic": bench.spec.synthetic, "held_out": bench.spec.held_out}
+    given = bench.spec.given
     return {role: given.get(role) or names for role, names in bench.scale.files.items() if role in bench.roles}
 
 

@@ -102,25 +102,34 @@ class Bench(Generic[SetUp]):
     @cached_property
     def roles(self) -> dict[str, tuple[str, ...]]:
         """The files of every role: as given, or those of the scale in the folder of --data."""
-        given = {"human": self.spec.human, "synthetic": self.spec.synthetic, "held_out": self.spec.held_out}
+        given = self.spec.given
+        strange = [role for role, paths in given.items() if paths and role not in self.scale.files]
+        if strange:
+            raise UsageError(
+                f"study {self.spec.study} has no role '{strange[0]}': it has {', '.join(self.scale.files)}"
+            )
         found = {}
         for role, names in self.scale.files.items():
-            if role.startswith(SPARE) and self.spec.data is None and not self.planned:
+            if role.startswith(SPARE) and self.spec.data is None and not given.get(role) and not self.planned:
                 continue
             found[role] = given.get(role) or (names if self.planned else self._in_folder(role, names))
         return found
 
     def _in_folder(self, role: str, names: tuple[str, ...]) -> tuple[str, ...]:
-        flag = f"--{role.replace('_', '-')} IN, or " if role in ("human", "synthetic", "held_out") else ""
+        named = f"--{role.replace('_', '-')} IN" if role in ("human", "synthetic", "held_out") else f"--text {role}=IN"
         if self.spec.data is None:
-            raise UsageError(f"study {self.spec.study} needs {role.replace('_', ' ')} text: give {flag}--data DIR")
+            raise UsageError(
+                f"study {self.spec.study} needs {role.replace('_', ' ')} text: give {named}, or --data DIR"
+            )
         if not names:
             raise UsageError(
                 f"--scale {self.spec.scale} brings no files for {role.replace('_', ' ')} text: give {flag}"
             )
         missing = [name for name in names if not (Path(self.spec.data) / name.partition("=")[2]).exists()]
         if missing:
-            raise UsageError(f"--data {self.spec.data} lacks {missing[0].partition('=')[2]}: give {flag}another folder")
+            raise UsageError(
+                f"--data {self.spec.data} lacks {missing[0].partition('=')[2]}: give {named}, or another folder"
+            )
         return tuple(f"{head}={Path(self.spec.data) / path}" for head, _, path in (n.partition("=") for n in names))
 
     def paths(self, role: str) -> list[str]:

@@ -14,7 +14,18 @@ from recension.recipes.evaluate.spec import LossPatternSpec
 from recension.recipes.settings import PriorSettings
 from recension.recipes.study.bench import Bench, Findings, Step, Study, measured
 from recension.recipes.study.drawing import Draw
-from recension.recipes.study.learning import TWIN, Arm, Learner, bits, fitted, perplexities, read, trained, vocabulary
+from recension.recipes.study.learning import (
+    TWIN,
+    Arm,
+    Learner,
+    bits,
+    fitted,
+    held_out,
+    perplexities,
+    read,
+    trained,
+    vocabulary,
+)
 from recension.recipes.study.spec import ScaleName
 from recension.report.overlay import map_plot
 from recension.report.plots import Labels
@@ -25,6 +36,7 @@ COLUMNS = {"original": "human", "strict": "human_polished", "base": "human_dippe
 VARIANTS = ("base", "strict", "relaxed")
 TRAINED, HELD_OUT = (0.0, 0.8), (0.8, 1.0)  # by lineage: no document has its original here and its rewrite there
 HUMAN_SHARE = 0.2  # of the mixture: 100 of 500 billion tokens of the recipe EntireSet
+ALL = 1 << 40  # bytes: more than a paired corpus of the smaller scales has
 BASELINE = "repeated"
 ARMS: Mapping[str, Mapping[str, float]] = {
     **{f"mix-{name}": {"original": HUMAN_SHARE, name: 1 - HUMAN_SHARE} for name in VARIANTS},
@@ -61,7 +73,7 @@ SCALES: Mapping[ScaleName, Learner] = {
         device="one H100",
     ),
     "paper": Learner(
-        {"paired": ()},
+        {"original": (), "base": (), "strict": (), "relaxed": (), "held_out": ()},
         preset="1.7b",
         tokenizer="gpt2",
         tokens=50_000_000_000,
@@ -76,12 +88,16 @@ SCALES: Mapping[ScaleName, Learner] = {
 
 
 def _text(bench: Bench[Learner], kind: str, seed: int) -> Path:
-    size = bench.scale.bytes if bench.spec.scale == "tiny" else 1 << 40
+    if "paired" not in bench.scale.files:
+        return bench.drawn(kind, Draw(0, seed))
+    size = bench.scale.bytes if bench.spec.scale == "tiny" else ALL
     return bench.drawn("paired", Draw(size, seed, kind, COLUMNS[kind], part=TRAINED))
 
 
 def _held_out(bench: Bench[Learner]) -> list[str]:
-    size = bench.scale.held_out or 1 << 40
+    if "paired" not in bench.scale.files:
+        return held_out(bench)
+    size = bench.scale.held_out or ALL
     return [f"human={bench.drawn('paired', Draw(size, 0, 'held-out', COLUMNS['original'], part=HELD_OUT))}"]
 
 
@@ -184,7 +200,8 @@ def findings(bench: Bench[Learner]) -> Findings:
     rows = []
     for name, steps in names.items():
         told = {"bits per byte": measured(cost[name])}
-        told["PPL"] = measured([perplexities(bench, step)["human"] for step in steps])
+        found = [list(perplexities(bench, step).values()) for step in steps]
+        told["PPL"] = measured([sum(one) / len(one) for one in found])
         rows.append(Row(name.replace("-", ", "), told, PAPER.get(name, {})))
     main = StudyTable(
         "Held-out originals", tuple(rows),

@@ -42,6 +42,10 @@ class StudySpec:
         (), "Human text to measure on, a domain each, instead of the files of --data.", metavar="[NAME=]IN",
         group="Data",
     )  # fmt: skip
+    text: tuple[str, ...] = setting(
+        (), "Text of any other role of the study, such as instructions=chats.jsonl; the page lists the roles.",
+        metavar="ROLE=IN", group="Data",
+    )  # fmt: skip
     device: Literal["auto", "cpu", "cuda"] = setting(
         "auto", "Where models are trained and run.", ("auto", "cpu", "cuda"), group="Machine"
     )
@@ -50,6 +54,19 @@ class StudySpec:
         check_types(self)
         if self.seeds is not None and self.seeds < 1:
             raise UsageError("--seeds is 1 or more")
+        for given in self.text:
+            role, mark, path = given.partition("=")
+            if not (role and mark and path):
+                raise UsageError(f"--text {given}: write ROLE=IN, such as instructions=chats.jsonl")
+
+    @property
+    def given(self) -> dict[str, tuple[str, ...]]:
+        """Text of one's own, by role."""
+        found = {"human": self.human, "synthetic": self.synthetic, "held_out": self.held_out}
+        for one in self.text:
+            role, _, path = one.partition("=")
+            found[role] = (*found.get(role, ()), path)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
