@@ -123,7 +123,7 @@ class Bench(Generic[SetUp]):
             )
         if not names:
             raise UsageError(
-                f"--scale {self.spec.scale} brings no files for {role.replace('_', ' ')} text: give {flag}"
+                f"--scale {self.spec.scale} brings no files for {role.replace('_', ' ')} text: give {named}"
             )
         missing = [name for name in names if not (Path(self.spec.data) / name.partition("=")[2]).exists()]
         if missing:
