@@ -21,7 +21,7 @@ WHOLE = (0.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """About `size` bytes of text. A smaller draw of the same seed is part of a larger one.
+    """About `size` bytes of text, questions included. A smaller draw of the same seed is part of a larger one.
 
     `text_key` is the column of the text; `asked` that of a question which it answers, for rows to fine-tune on. `part`
     takes the documents whose id falls into a stretch of [0, 1), the same for every seed: what is held out by its lineage. Such
@@ -40,16 +40,16 @@ class Draw:
 
 def drawn(paths: Sequence[str], draw: Draw, out: Path) -> None:
     """Write the draw as JSON lines. No more of the corpus is held than what is drawn."""
-    heap: list[tuple[int, str, str]] = []  # the largest hash on top
+    heap: list[tuple[int, str, int]] = []  # the largest hash on top; the bytes of each
     held = 0
     for id, text, asked in _rows(paths, draw):
         rank = _hash(str(draw.seed), text if draw.part == WHOLE else id)
         line = json.dumps(_row(id, text, asked, draw.score), ensure_ascii=False)
-        heapq.heappush(heap, (-rank, line, text))
-        held += len(text.encode("utf-8", "replace"))
-        while heap and held - (size := len(heap[0][2].encode("utf-8", "replace"))) >= draw.size:
-            heapq.heappop(heap)
-            held -= size
+        size = len(f"{asked or ''}{text}".encode("utf-8", "replace"))
+        heapq.heappush(heap, (-rank, line, size))
+        held += size
+        while held - heap[0][2] >= draw.size:
+            held -= heapq.heappop(heap)[2]
     if not heap:
         raise InputError(f"{', '.join(paths)} holds no text in the column '{draw.text_key}' that this study can use")
     lines = [line for _, line, _ in sorted(heap, reverse=True)]
