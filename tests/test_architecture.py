@@ -139,12 +139,13 @@ PUBLIC = [
     "Prior", "PriorOptions", "PriorSettings", "ProfileReport", "ProfileSpec", "RecensionError",
     "ReformulateSpec", "RegressionReport", "RegressionSpec", "ReparseSpec", "RephraseSpec", "RevertSpec",
     "RowSettings", "SelectEffort", "SelectReport", "SelectSpec", "SftSpec", "SimulateEffort",
-    "SimulateTextReport", "SimulateTextSpec", "TasksReport", "TasksSpec", "TokenScores", "TrainEffort",
-    "TrainReport", "Verification", "ViewSpec", "Writer", "WritingReport", "__version__", "audit", "compose",
-    "edit", "evaluate_loss_pattern", "evaluate_ppl", "evaluate_tasks", "lend_writer", "load_prior", "mix",
-    "plan_edit", "plan_mix", "plan_select", "plan_writing", "preview", "profile", "reformulate", "reparse",
-    "rephrase", "revert", "select", "simulate_regression", "simulate_text", "train_continue", "train_head",
-    "train_ngram", "train_pretrain", "train_sft", "verify", "view",
+    "SimulateTextReport", "SimulateTextSpec", "StudyEffort", "StudyReport", "StudySpec", "TasksReport",
+    "TasksSpec", "TokenScores", "TrainEffort", "TrainReport", "Verification", "ViewSpec", "Writer",
+    "WritingReport", "__version__", "audit", "compose", "edit", "evaluate_loss_pattern", "evaluate_ppl",
+    "evaluate_tasks", "lend_writer", "load_prior", "mix", "plan_edit", "plan_mix", "plan_select", "plan_study",
+    "plan_writing", "preview", "profile", "reformulate", "reparse", "rephrase", "revert", "select",
+    "simulate_regression", "simulate_text", "study", "train_continue", "train_head", "train_ngram",
+    "train_pretrain", "train_sft", "verify", "view",
 ]  # fmt: skip
 
 

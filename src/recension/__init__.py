@@ -66,6 +66,11 @@ _HOMES = {
     "RegressionSpec": "recension.recipes.simulate.spec",
     "RegressionReport": "recension.report.simulate",
     "SimulateEffort": "recension.recipes.simulate.spec",
+    "study": "recension.recipes.study",
+    "plan_study": "recension.recipes.study",
+    "StudySpec": "recension.recipes.study.spec",
+    "StudyEffort": "recension.recipes.study.spec",
+    "StudyReport": "recension.report.study",
     "verify": "recension.run.verify",
     "Verification": "recension.run.verify",
     "view": "recension.recipes.view",
@@ -147,6 +152,9 @@ __all__ = [
     "SimulateEffort",
     "SimulateTextReport",
     "SimulateTextSpec",
+    "StudyEffort",
+    "StudyReport",
+    "StudySpec",
     "TasksReport",
     "TasksSpec",
     "TokenScores",
@@ -169,6 +177,7 @@ __all__ = [
     "plan_edit",
     "plan_mix",
     "plan_select",
+    "plan_study",
     "plan_writing",
     "preview",
     "profile",
@@ -179,6 +188,7 @@ __all__ = [
     "select",
     "simulate_regression",
     "simulate_text",
+    "study",
     "train_continue",
     "train_head",
     "train_ngram",
@@ -210,6 +220,8 @@ if TYPE_CHECKING:
     from recension.recipes.simulate.regression import simulate_regression
     from recension.recipes.simulate.spec import RegressionSpec, SimulateEffort, SimulateTextSpec
     from recension.recipes.simulate.text import simulate_text
+    from recension.recipes.study import plan_study, study
+    from recension.recipes.study.spec import StudyEffort, StudySpec
     from recension.recipes.train import train_continue, train_pretrain, train_sft
     from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram
@@ -223,6 +235,7 @@ if TYPE_CHECKING:
     from recension.report.select import HeadReport, SelectReport
     from recension.report.simulate import RegressionReport
     from recension.report.simulate_text import SimulateTextReport
+    from recension.report.study import StudyReport
     from recension.report.tasks import TasksReport
     from recension.report.writing import WritingReport
     from recension.run.verify import Verification, verify

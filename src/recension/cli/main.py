@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "revert": ("recension.cli.inspect", "Restore the original text of an edited corpus, byte for byte."),
     "simulate": ("recension.cli.simulate", "What becomes of models that learn from their own output."),
     "select": ("recension.cli.select", "Choose documents, and say what tail was left behind; fit an education head."),
+    "study": ("recension.cli.study", "Repeat an experiment of the papers, with a verdict."),
     "train": ("recension.cli.train", "Train models: from scratch, on from another, on exchanges; n-grams."),
     "verify": ("recension.cli.inspect", "Prove that a folder holds what its receipts say."),
     "view": ("recension.cli.inspect", "Write one page that shows the edits."),

@@ -32,6 +32,8 @@ PARTS = (
     "model",
     "receipts",
     "passes",
+    "steps",
+    "drawn",
 )
 PAGES = (
     "report.json",

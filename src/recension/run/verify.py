@@ -55,6 +55,7 @@ def verify(out: str | Path) -> Verification:
     if (out / "journal").is_dir():
         problems += journal_problems(out / "journal")
     promised = _promised(manifest)
+    problems += _check_steps(out)
     seal = read_seal(out)
     complete = seal is not None
     if seal is not None:
@@ -170,6 +171,13 @@ def _check_promised(promised: dict[str, Any], units: int) -> Iterator[str]:
         yield "the units of the rows that were read do not add up"
     if promised["by_units"].get("0", 0):
         yield "a row was read and is nowhere"
+
+
+def _check_steps(out: Path) -> Iterator[str]:
+    """The steps of a study are run folders themselves."""
+    for path in sorted((out / "steps").glob("*/manifest.json")):
+        for problem in verify(path.parent).problems:
+            yield f"steps/{path.parent.name}: {problem}"
 
 
 def _check_seal(out: Path, seal: Seal, receipts: Sequence[Receipt], key: str) -> Iterator[str]:
