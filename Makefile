@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH ?= torch==2.13.0
 DEMO := demo
 
-.PHONY: demo test check lint docs site bench browser clean
+.PHONY: demo test check check-server lint docs site bench browser clean
 
 $(VENV)/core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -45,8 +45,14 @@ site: docs
 
 check: lint docs test
 
+# Our client against real servers, each in an environment of its own under .venv-server. What cannot be installed or started
+# here is said and left out. MINUTES is for all of it.
+MINUTES ?= 25
+check-server: $(VENV)/dev
+	TORCH="$(TORCH)" $(BIN)/python tests/servers/lane.py --minutes $(MINUTES)
+
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/edit_cpu.py
 
 clean:
-	rm -rf $(VENV) $(DEMO) site
+	rm -rf $(VENV) .venv-server $(DEMO) site

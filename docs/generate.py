@@ -1,4 +1,5 @@
-"""Write docs/cli.md from the commands themselves, and docs/benchmarks.md from the results of the benchmarks.
+"""Write docs/cli.md from the commands themselves, docs/benchmarks.md from the results of the benchmarks, and docs/servers.md
+from what real servers were seen to do.
 
 python docs/generate.py           # write the pages
 python docs/generate.py --check   # fail where one is stale
@@ -94,7 +95,11 @@ def benchmarks_page() -> str:
     return "\n".join(parts)
 
 
-PAGES = {"cli.md": cli_page, "benchmarks.md": benchmarks_page}
+def servers_page() -> str:
+    return str(import_module("tellers.servers").page())
+
+
+PAGES = {"cli.md": cli_page, "benchmarks.md": benchmarks_page, "servers.md": servers_page}
 
 
 def main(arguments: list[str]) -> int:

@@ -180,6 +180,7 @@ def test_every_fault_is_what_its_name_says():
         assert counts.completed == len(ANSWERED)
         assert counts.failed == len(kinds) - len(ANSWERED)
         assert counts.unique == 1
+        assert 0 < counts.seconds < 60
         assert list(counts.by_request.values()) == [len(ANSWERED)]
     with pytest.raises(UsageError, match="429-retry-after"):
         Faults({"tired": 0.1})

@@ -168,6 +168,12 @@ def test_what_a_server_does_not_know_is_found_out_once():
         assert asyncio.run(learn(server.url)).schema is True
 
 
+def test_a_stop_word_that_a_server_leaves_there_is_cut_off():
+    with FakeServer(stops=False, answer=lambda body: "One. Two. Three.") as server:
+        [plain, cut], _, _ = write(server.url, [asked(1), asked(2, stop=["Three", "Two"])])
+        assert (plain.text, cut.text, cut.finish) == ("One. Two. Three.", "One. ", "stop")
+
+
 def test_a_server_with_little_room_is_not_overrun():
     with FakeServer(latency=0.02, room=8) as server:
         found, writer, _ = write(

@@ -102,7 +102,7 @@ def main() -> int:
             say(f"{server.name}: left out ({why})")
             left_out.append(server.name)
             continue
-        known[server.name] = {"version": version, "seen": seen}
+        known[server.name] = {"version": version, "contract": passed, "seen": seen}
         failed += [] if passed else [server.name]
         say(f"{server.name} {version}: {'the contract holds' if passed else 'THE CONTRACT IS BROKEN'}")
         for name, words in seen.items():

@@ -152,7 +152,10 @@ def stop(server: Served) -> str:
     reply = post(server.url, chat(temperature=0, stop=[word]))
     if reply.status != 200:
         return reason(reply)
-    return yes(reply.answer.strip() == whole[: whole.index(word)].strip() and reply.finish == "stop", reply.finish)
+    before = whole[: whole.index(word)]
+    if reply.answer.strip() == before.strip():
+        return yes(reply.finish == "stop", f"yes, as {reply.finish}")
+    return "ends there, but leaves the word in" if word in reply.answer and reply.finish == "stop" else "ignored"
 
 
 def several(server: Served) -> str:

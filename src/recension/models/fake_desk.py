@@ -47,6 +47,8 @@ class Counts:
     most_in_flight: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    began: float = 0.0  # the first request, and the last full answer, on a clock of the server
+    ended: float = 0.0
     faults: dict[str, int] = field(default_factory=dict)  # by kind, those that give an answer included
     by_request: dict[str, int] = field(default_factory=dict)  # completed answers by the hash of the request's body
 
@@ -54,6 +56,11 @@ class Counts:
     def unique(self) -> int:
         """Requests that were answered in full at least once."""
         return len(self.by_request)
+
+    @property
+    def seconds(self) -> float:
+        """From the first request to the last full answer."""
+        return max(self.ended - self.began, 0.0)
 
     @property
     def failed(self) -> int:
@@ -74,6 +81,7 @@ class Manners:
     key: str | None
     idempotent: bool
     schemas: bool
+    stops: bool
     unknown: int
     retry_after: float
     slow: float
@@ -214,13 +222,18 @@ class Desk:
             return Reply(200, {"object": "list", "data": [entry | {"max_model_len": self._manners.context}]})
         if path.endswith(b"/counts"):
             told = self.told()
-            return Reply(200, {**msgspec.to_builtins(told), "unique": told.unique, "failed": told.failed})
+            return Reply(
+                200,
+                {**msgspec.to_builtins(told), "unique": told.unique, "failed": told.failed, "seconds": told.seconds},
+            )
         return Reply(200, {"status": "ok"}) if path.endswith(b"/health") else error(404, "Not Found", "not_found")
 
     def _accept(self, connection: Connection, ask: _Ask) -> None:
         counts, manners = self._counts, self._manners
         number = counts.received
         counts.received += 1
+        if number == 0:
+            counts.began = time.monotonic()
         if manners.room is not None and counts.in_flight >= manners.room:
             self._count_fault(ask, "room")
             connection.say(error(429, "Too many requests at once", "rate_limit_exceeded"))
@@ -295,6 +308,8 @@ class Desk:
             return error(400, "This server does not stream", "unsupported_parameter")
         if body.get("response_format") and not self._manners.schemas:
             return error(self._manners.unknown, "Unknown parameter: 'response_format'", "unknown_parameter")
+        if not self._manners.stops:
+            body["stop"] = None
         prompt = tokens(prompt_of(body))
         context, wanted = self._manners.context, body.get("max_tokens") or body.get("max_completion_tokens") or 0
         if ask.fault == "rejected" or (context is not None and prompt + wanted > context):
@@ -310,6 +325,7 @@ class Desk:
         if ask.name:
             self._named[ask.name] = ask.request
         self._counts.completed += 1
+        self._counts.ended = time.monotonic()
         self._counts.prompt_tokens += reply.body["usage"]["prompt_tokens"]
         self._counts.completion_tokens += reply.body["usage"]["completion_tokens"]
         self._by_request[ask.request] = self._by_request.get(ask.request, 0) + 1

@@ -39,7 +39,8 @@ class FakeServer:
     `answer` gives the text of an answer from the body of the request. `latency` is the seconds an answer takes, with `spread`
     the median of a log-normal law. More than `room` requests at once get a 429. `context` is the most tokens (four characters
     each) of prompt and answer. `key` is asked for as a bearer token. `idempotent` servers send the answer of an
-    Idempotency-Key again without counting it anew. Servers without `schemas` refuse `response_format` with status `unknown`.
+    Idempotency-Key again without counting it anew. Servers without `schemas` refuse `response_format` with status `unknown`;
+    without `stops` they leave stop words in an answer.
     """
 
     answer: Callable[[Mapping[str, Any]], str] = written
@@ -51,6 +52,7 @@ class FakeServer:
     key: str | None = None
     idempotent: bool = False
     schemas: bool = True
+    stops: bool = True
     unknown: int = 400
     retry_after: float = 0.05
     slow: float = 1.0

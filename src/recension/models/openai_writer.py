@@ -7,7 +7,7 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -151,7 +151,7 @@ class OpenAIWriter:
                 took = time.monotonic() - sent
             if isinstance(found, Completion):
                 self._answered(took)
-                return _stamped(found, took)
+                return _stamped(_stopped(found, request), took)
             self._watch.failed()
             self.troubles[found.words] = self.troubles.get(found.words, 0) + 1
             if found.crowded:
@@ -305,6 +305,14 @@ def _broken(error: Exception) -> str:
     cause = getattr(error, "os_error", None) or error
     words = in_words(cause)
     return words if isinstance(cause, OSError) and words else type(error).__name__
+
+
+def _stopped(answer: Completion, request: Request) -> Completion:
+    """The text before a word that stops it; some servers leave the word there."""
+    stops = request.sampling.get("stop") or ()
+    words = (stops,) if isinstance(stops, str) else stops if isinstance(stops, list | tuple) else ()
+    first = min((place for word in words if word and (place := answer.text.find(str(word))) >= 0), default=None)
+    return answer if first is None else replace(answer, text=answer.text[:first], finish="stop")
 
 
 def _stamped(answer: Completion, took: float) -> Completion:
