@@ -40,7 +40,8 @@ def _sums(buckets: Buckets, sizes: Ints, ratio: Floats) -> Floats:
         found: Floats = loops.sums(buckets, sizes, ratio)
         return found
     owners = np.repeat(np.arange(len(sizes)), sizes)
-    return np.bincount(owners, weights=ratio[buckets], minlength=len(sizes))
+    sums: Floats = np.bincount(owners, weights=ratio[buckets], minlength=len(sizes)).astype(np.float64)
+    return sums
 
 
 def at_mean_length(weights: Floats, words: Ints, mean: float) -> Floats:
