@@ -232,7 +232,7 @@ def test_a_full_sample_keeps_the_smallest_hashes_with_their_counts():
     parts[0].join(parts[1])
     wanted = Counter(hashes.tolist())
     smallest = sorted(wanted)[: tail.TYPES]
-    for sample in (one, parts[0]):
+    for sample in (one.settled(), parts[0].settled()):
         assert sample.hashes.tolist() == smallest and sample.counts.tolist() == [wanted[h] for h in smallest]
 
 

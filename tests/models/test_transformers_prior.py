@@ -299,8 +299,9 @@ def test_a_sequence_classifier_rates_texts_as_transformers_does(tmp_path):
     """A regression with one output and a classifier of three, with random weights, on a tokenizer made for the test."""
     import torch
     import transformers
-    from recension.models.classifiers import load_classifier
     from tiny import byte_level
+
+    from recension.models.classifiers import load_classifier
 
     texts = ["the river ran past the mill", "a", "the old mill and the river " * 20]
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=byte_level(["<pad>"]), pad_token="<pad>")
