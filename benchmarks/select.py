@@ -1,10 +1,10 @@
 """How fast `select --method dsir` is beside the data-selection package, on the same documents in one run.
 
-Every side reads JSON lines, fits, weighs, draws a tenth and writes it, in a process of its own that is pinned to one core. Times
-are processor seconds from the first file opened to the last one written, after imports and a small run to warm up; medians of the
-rounds, the sides in turn. Recension is measured with our hash (the default) and with the buckets of the package, each with the
-report of the tail without its samples; what these cost is a fixed sum, measured beside it. The weights of the package are
-compared with ours, document by document.
+Every side reads JSON lines, fits, weighs, draws a tenth and writes it, in a process of its own that is pinned to one core.
+Times are processor seconds from the first file opened to the last one written, after imports and a small run to warm up;
+medians of the rounds, the sides in turn. Recension is measured with our hash (the default) and with the buckets of the package,
+each with the report of the tail without its samples; what these cost is a fixed sum, measured beside it. The weights of the
+package are compared with ours, document by document.
 
 data-selection wants an environment of its own: pip install data-selection==1.0.3 nltk==3.9.1
 
@@ -53,7 +53,8 @@ def corpora(data: Path, folder: Path, count: int) -> tuple[Path, Path]:
     step = len(lines) / count
     raw, target = folder / "raw.jsonl", folder / "target.jsonl"
     raw.write_bytes(b"".join(lines[int(i * step)] for i in range(count)))
-    target.write_bytes(b"".join(gzip.open(data / "human" / f"{name}.jsonl.gz", "rb").read() for name in TARGETS))
+    packed = [(data / "human" / f"{name}.jsonl.gz").read_bytes() for name in TARGETS]
+    target.write_bytes(b"".join(gzip.decompress(part) for part in packed))
     return raw, target
 
 
@@ -127,7 +128,7 @@ def run(python: str, arguments: list[str]) -> dict[str, object]:
     """One side in a process of its own, on one core."""
     core = min(os.sched_getaffinity(0))
     done = subprocess.run(
-        [python, __file__, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [python, __file__, *arguments], capture_output=True, text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, {core}), check=False,
     )  # fmt: skip
     if done.returncode:

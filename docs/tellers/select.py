@@ -29,7 +29,8 @@ def told(found: dict[str, Any]) -> str:
     compiled = "with numba (`[fast]`)" if found["numba"] else "without numba"
     return (
         f"`select --method dsir` and data-selection {found['rival']['data-selection']} (nltk {found['rival']['nltk']}) on the "
-        f"same {found['documents']:,} documents ({found['megabytes']:g} MB of JSON lines): read, fit, weigh, draw a tenth, write. "
+        f"same {found['documents']:,} documents ({found['megabytes']:g} MB of JSON lines): read, fit, weigh, draw a tenth, "
+        "write. "
         f"One core ({machine['processor'] or 'unnamed'}, Python {machine['python']}, {compiled}), processor seconds after "
         f"imports, medians of {found['rounds']} rounds (one of data-selection).\n\n"
         + table(("", "Seconds", "Documents per second", "Against data-selection"), rows)

@@ -23,6 +23,7 @@ from recension.methods.select.importance import (
     joined,
     log_ratio,
     log_weights,
+    sums_by_arrays,
 )
 from recension.methods.select.published import Published
 from recension.randomness import draws
@@ -44,6 +45,8 @@ def test_compiled_loops_give_the_numbers_of_the_arrays():
     ours, theirs = loops.bags(raws, limits), by_arrays(raws, limits)
     for name in ("singles", "pairs", "words", "digests", "counts"):
         assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
+    ratio, sizes = np.random.default_rng(0).normal(size=BUCKETS), np.array([0, 128, 129, 0, 1, len(ours.singles) - 258])
+    assert np.array_equal(loops.sums(ours.singles, sizes, ratio), sums_by_arrays(ours.singles, sizes, ratio))
     assert np.array_equal(np.sort(ours.rare_singles), np.sort(theirs.rare_singles)) and len(ours.rare_singles)
     assert np.array_equal(np.sort(ours.rare_pairs), np.sort(theirs.rare_pairs)) and len(ours.rare_pairs)
 
@@ -232,7 +235,7 @@ def test_a_full_sample_keeps_the_smallest_hashes_with_their_counts():
     parts[0].join(parts[1])
     wanted = Counter(hashes.tolist())
     smallest = sorted(wanted)[: tail.TYPES]
-    for sample in (one, parts[0]):
+    for sample in (one.settled(), parts[0].settled()):
         assert sample.hashes.tolist() == smallest and sample.counts.tolist() == [wanted[h] for h in smallest]
 
 

@@ -293,3 +293,39 @@ def test_names_that_name_no_prior_are_refused_in_one_line(name, reason):
     with pytest.raises(ModelError, match=reason) as caught:
         load_prior(name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_sequence_classifier_rates_texts_as_transformers_does(tmp_path):
+    """A regression with one output and a classifier of three, with random weights, on a tokenizer made for the test."""
+    import torch
+    import transformers
+    from tiny import byte_level
+
+    from recension.models.classifiers import load_classifier
+
+    texts = ["the river ran past the mill", "a", "the old mill and the river " * 20]
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=byte_level(["<pad>"]), pad_token="<pad>")
+    for labels in (1, 3):
+        torch.manual_seed(labels)
+        config = transformers.BertConfig(
+            vocab_size=400,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+            num_labels=labels,
+        )
+        model = transformers.BertForSequenceClassification(config).eval()
+        place = tmp_path / str(labels)
+        model.save_pretrained(place)
+        fast.save_pretrained(place)
+        found = load_classifier(f"hf:{place}", "cpu")
+        rated = found.rate(texts)
+        for text, rating in zip(texts, rated, strict=True):
+            batch = fast([text], return_tensors="pt", truncation=True, max_length=512)
+            logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[0].double()
+            wanted = logits[0] if labels == 1 else (logits.softmax(0) * torch.arange(3)).sum()
+            assert rating == pytest.approx(float(wanted), abs=1e-4)
+        assert found.spec["kind"] == "sequence-classifier" and found.spec["files"]
+    with pytest.raises(ModelError, match="not found"):
+        load_classifier(f"hf:{tmp_path / 'nowhere'}", "cpu")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -16,6 +17,8 @@ import recension
 from recension import HeadSpec, RowSettings, SelectEffort, SelectSpec
 from recension.cli.main import main
 from recension.errors import InputError, ManifestMismatchError, ModelError, TooManyDroppedError, UsageError
+from recension.recipes.select import outcome
+from recension.report.select import DomainShare
 from tests.recipes.conftest import read, tree, write_jsonl
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples" / "human.jsonl.gz"
@@ -93,7 +96,8 @@ def test_the_report_tells_the_tail(drawn):
     raw = json.loads((out / "report.json").read_bytes())
     assert raw["facts"]["top_k_overlap"] > 0.9 and raw["facts"]["effective_sample_size"] < 20
     assert any("--temperature" in warning for warning in report.warnings)
-    assert any("Nothing is left of" in warning for warning in report.warnings)
+    gone = msgspec.structs.replace(report, domains=(DomainShare("letters", 50, 0, 900, 0),))
+    assert "Nothing is left of letters." in list(outcome.warnings_of(gone))
     assert sum(d.documents for d in report.domains) == 281 and sum(d.kept for d in report.domains) == 56
     assert sum(row[1] for row in report.lengths) == 281 and sum(row[2] for row in report.lengths) == 56
     assert report.narrowing is not None and len(report.narrowing.figures) == 11

@@ -242,9 +242,8 @@ def _short(line: bytes, names: tuple[str, str, str], as_bytes: bool) -> tuple[st
 
 def _unescaped(raw: Raw) -> bytes:
     """The UTF-8 of a JSON string without escapes; nothing of any other."""
-    view = memoryview(raw)
-    body = view[1:-1].tobytes() if view[:1] == b'"' else b"\\"
-    return b"" if b"\\" in body else body
+    body = bytes(raw)
+    return body[1:-1] if body[:1] == b'"' and b"\\" not in body else b""
 
 
 def _value_of(raw: Raw | None) -> str | None:

@@ -43,6 +43,7 @@ class Limits(NamedTuple):
     pairs: int = 0
 
 
+BLOCK = 128  # n-grams whose values are added up before they join the sum of a text
 NO_LIMITS = Limits()
 _ASCII = bytes(range(128))
 

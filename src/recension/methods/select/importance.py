@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recension.methods.select.bags import Buckets, compiled, pairs_of
+from recension.methods.select.bags import BLOCK, Buckets, compiled, pairs_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -34,13 +34,24 @@ def log_weights(singles: Buckets, pairs: Buckets, words: Ints, ratio: Floats) ->
 
 
 def _sums(buckets: Buckets, sizes: Ints, ratio: Floats) -> Floats:
-    """Added one after the other, so that compiled loops come to the same bits."""
     loops = compiled()
-    if loops is not None:
-        found: Floats = loops.sums(buckets, sizes, ratio)
-        return found
-    owners = np.repeat(np.arange(len(sizes)), sizes)
-    return np.bincount(owners, weights=ratio[buckets], minlength=len(sizes))
+    if loops is None:
+        return sums_by_arrays(buckets, sizes, ratio)
+    found: Floats = loops.sums(buckets, sizes, ratio)
+    return found
+
+
+def sums_by_arrays(buckets: Buckets, sizes: Ints, ratio: Floats) -> Floats:
+    """Of each text the sum over its n-grams: in blocks, one after the other, then the blocks. Compiled loops do the same, to
+    the bit, and long texts lose few digits."""
+    blocks = -(-sizes // BLOCK)
+    places = np.arange(len(buckets)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    owners = np.repeat(np.cumsum(blocks) - blocks, sizes) + places // BLOCK
+    parts = np.bincount(owners, weights=ratio[buckets], minlength=int(blocks.sum()))
+    found: Floats = np.bincount(np.repeat(np.arange(len(sizes)), blocks), weights=parts, minlength=len(sizes)).astype(
+        np.float64
+    )
+    return found
 
 
 def at_mean_length(weights: Floats, words: Ints, mean: float) -> Floats:

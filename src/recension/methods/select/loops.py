@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recension.methods.audit import words as arrays
 from recension.methods.audit.words import BUCKETS, LETTER, MARK, SIGN, SPACE, Hashes
-from recension.methods.select.bags import Bags, Buckets, Ints, Limits
+from recension.methods.select.bags import BLOCK, Bags, Buckets, Ints, Limits
 
 Floats = NDArray[np.float64]
 
@@ -98,10 +98,13 @@ def _kind(data, place):
 def _sums(buckets, sizes, ratio, found):
     place = 0
     for number in range(len(sizes)):
-        total = 0.0
-        for _ in range(sizes[number]):
-            total += ratio[buckets[place]]
-            place += 1
+        total, end = 0.0, place + sizes[number]
+        while place < end:
+            part = 0.0
+            for at in range(place, min(place + BLOCK, end)):
+                part += ratio[buckets[at]]
+            total += part
+            place = min(place + BLOCK, end)
         found[number] = total
 
 

@@ -23,6 +23,7 @@ Ints = NDArray[np.int64]
 
 LENGTHS = 128  # bins of lengths, a quarter of an octave each
 TYPES = 8_192  # n-grams of the sample of each kind
+WAITING = 1 << 16
 FIRST = (1 << 64) // 16  # one n-gram in so many is looked at, until the sample is full
 MOST_DOMAINS, LONGEST_NAME = 1_000, 80
 OTHERS = "(others)"
@@ -31,32 +32,43 @@ RARE = 3  # an n-gram that stands in a corpus at most so often
 
 @dataclass(slots=True, eq=False)
 class Sampled:
-    """Different n-grams with hashes below a limit, in order, and how often each was met."""
+    """Different n-grams with hashes below a limit, in order, and how often each was met. What is `waiting` is counted in
+    when there is enough of it, or when somebody asks."""
 
     limit: int = FIRST
     hashes: Hashes = field(default_factory=lambda: np.zeros(0, np.uint64))
     counts: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    waiting: list[Hashes] = field(default_factory=list)
 
-    def add(self, hashes: Hashes, counts: Ints | None = None) -> None:
+    def add(self, hashes: Hashes) -> None:
         """Count hashes in; those at or above the limit are no part of the sample."""
-        inside = hashes < np.uint64(self.limit)
-        more = np.ones(int(inside.sum()), np.int64) if counts is None else counts[inside]
-        both = np.concatenate([self.hashes, hashes[inside]])
-        distinct, where = np.unique(both, return_inverse=True)
-        weights = np.concatenate([self.counts, more])
+        self.waiting.append(hashes[hashes < np.uint64(self.limit)])
+        if sum(map(len, self.waiting)) >= WAITING:
+            self.settled()
+
+    def settled(self) -> Sampled:
+        """The same, with nothing waiting."""
+        if self.waiting:
+            more = np.concatenate(self.waiting)
+            self.waiting = []
+            self._count(more, np.ones(len(more), np.int64))
+        return self
+
+    def join(self, other: Sampled) -> None:
+        other.settled()
+        self.limit = min(self.limit, other.limit)
+        self.settled()._count(other.hashes, other.counts)
+
+    def _count(self, hashes: Hashes, counts: Ints) -> None:
+        both, weights = np.concatenate([self.hashes, hashes]), np.concatenate([self.counts, counts])
+        inside = both < np.uint64(self.limit)
+        distinct, where = np.unique(both[inside], return_inverse=True)
         sums = np.zeros(len(distinct), np.int64)
-        np.add.at(sums, where, weights)
+        np.add.at(sums, where, weights[inside])
         if len(distinct) > TYPES:
             self.limit = int(distinct[TYPES])
             distinct, sums = distinct[:TYPES], sums[:TYPES]
         self.hashes, self.counts = distinct, sums
-
-    def join(self, other: Sampled) -> None:
-        if other.limit < self.limit:
-            self.limit = other.limit
-            inside = self.hashes < np.uint64(self.limit)
-            self.hashes, self.counts = self.hashes[inside], self.counts[inside]
-        self.add(other.hashes, other.counts)
 
 
 class Lost(NamedTuple):
@@ -69,6 +81,7 @@ class Lost(NamedTuple):
 
 def lost(before: Sampled, after: Sampled, kept: float) -> Lost:
     """`kept` is the share of all words that was chosen."""
+    before.settled(), after.settled()
     limit = np.uint64(min(before.limit, after.limit))
     rare = (before.counts <= RARE) & (before.hashes < limit)
     hashes, counts = before.hashes[rare], before.counts[rare]
@@ -169,7 +182,7 @@ def to_bytes(holding: Holding) -> bytes:
     raw |= {"lengths": holding.lengths.tobytes(), "buckets": holding.buckets.tobytes()}
     raw |= {
         name: (sample.limit, sample.hashes.tobytes(), sample.counts.tobytes())
-        for name, sample in (("singles", holding.singles), ("pairs", holding.pairs))
+        for name, sample in (("singles", holding.singles.settled()), ("pairs", holding.pairs.settled()))
     }
     raw |= {"domains": sorted(holding.domains.items()), "domain_words": sorted(holding.domain_words.items())}
     return msgspec.msgpack.encode(raw)

@@ -122,7 +122,7 @@ def report_of(found: Found) -> SelectReport:
         narrowing=narrowing,
         warnings=(),
     )
-    return msgspec.structs.replace(report, warnings=tuple(_warnings(report)))
+    return msgspec.structs.replace(report, warnings=tuple(warnings_of(report)))
 
 
 def _settings(spec: SelectSpec) -> dict[str, str]:
@@ -248,7 +248,8 @@ def _narrowing(spec: SelectSpec, passages: Sequence[Passage]) -> Narrowing | Non
     )  # fmt: skip
 
 
-def _warnings(report: SelectReport) -> Iterator[str]:
+def warnings_of(report: SelectReport) -> Iterator[str]:
+    """What somebody should know before using the choice."""
     narrow = report.narrowing
     if narrow is not None and narrow.narrower:
         yield (
