@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tellers.words import table
 
+LONGEST = 72
 FOUND = Path(__file__).parents[2] / "tests" / "servers" / "found.json"
 
 HEAD = """\
@@ -44,6 +45,12 @@ def page() -> str:
     found = json.loads(FOUND.read_text(encoding="utf-8"))
     names = list(dict.fromkeys(name for told in found.values() for name in told["seen"]))
     head = ("", *(f"{name} {told['version']}" for name, told in found.items()))
-    rows = [(name, *(told["seen"].get(name, "").replace("|", "\\|") for told in found.values())) for name in names]
+    rows = [(name, *(_cell(told["seen"].get(name, "")) for told in found.values())) for name in names]
     rows.append(("**our client's contract**", *("holds" if told["contract"] else "broken" for told in found.values())))
     return f"{HEAD}\n{table(head, rows)}\n\n{TAIL}"
+
+
+def _cell(words: str) -> str:
+    """Short, and nothing in it that ends a cell or starts a tag."""
+    short = words if len(words) <= LONGEST else words[: words.rfind(" ", 0, LONGEST)] + " ..."
+    return short.replace("|", "\\|").replace("<", "&lt;").replace("_", "\\_") if "`" not in short else short

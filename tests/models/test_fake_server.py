@@ -84,6 +84,7 @@ def test_a_chat_is_answered_the_same_way_every_time(server):
     assert text == text_of(ask(server, chat(seed=1))) == written(chat(seed=1))
     assert "river" in text and text != SOURCE.strip()
     assert text != text_of(ask(server, chat(seed=2)))
+    assert text == text_of(ask(server, chat(seed=1), Connection="close"))
     several = ask(server, chat(n=3))[1]["choices"]
     assert [choice["index"] for choice in several] == [0, 1, 2]
     assert len({choice["message"]["content"] for choice in several}) == 3

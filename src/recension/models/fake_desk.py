@@ -31,6 +31,7 @@ from recension.models.fake_replies import (
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _BEARER = re.compile(rb"\r\nauthorization:[ \t]*bearer[ \t]+(\S+)", re.IGNORECASE)
+_CLOSE = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
 _IDEMPOTENCY = re.compile(rb"\r\nidempotency-key:[ \t]*(\S+)", re.IGNORECASE)
 
 
@@ -100,6 +101,7 @@ class _Ask:
     attempt: int = 0
     fault: str = ""
     name: bytes = b""  # its Idempotency-Key
+    last: bool = False  # the client wants the connection closed after it
     timer: asyncio.TimerHandle | None = None
 
 
@@ -201,6 +203,8 @@ class Desk:
         path = rest.partition(b" ")[0].partition(b"?")[0]
         if method == b"GET":
             connection.say(self._get(path))
+            if _CLOSE.search(head):
+                connection.transport.close()
             return
         if path not in (b"/v1/chat/completions", b"/v1/completions"):
             connection.say(error(404, "Not Found", "not_found"))
@@ -214,6 +218,7 @@ class Desk:
         ask = _Ask(body, hashlib.blake2b(body, digest_size=16).digest(), path == b"/v1/chat/completions")
         name = _IDEMPOTENCY.search(head) if self._manners.idempotent else None
         ask.name = name[1] if name else b""
+        ask.last = _CLOSE.search(head) is not None
         self._accept(connection, ask)
 
     def _get(self, path: bytes) -> Reply:
@@ -293,7 +298,7 @@ class Desk:
             self._count_answer(ask, reply)
         self._end(connection, ask)
         connection.transport.write(whole * 2 if ask.fault == "duplicate" else whole)
-        if ask.fault == "cut":
+        if ask.fault == "cut" or ask.last:
             connection.transport.close()
         connection.read_on()
 

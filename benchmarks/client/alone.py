@@ -1,4 +1,4 @@
-"""The client without the verb, for benchmarks/client.py: SOURCE OUT URL AT_ONCE."""
+"""The client without the verb, for benchmarks/client: SOURCE OUT URL AT_ONCE."""
 
 from __future__ import annotations
 

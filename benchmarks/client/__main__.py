@@ -1,10 +1,10 @@
 """How fast the client asks, and what asking costs: against a local server that takes 50 ms for an answer.
 
-python benchmarks/client.py [--documents 4000] [--at-once 16,32,64,1000] [--memory 1000,10000,100000] [--rivals FOLDER]
+python benchmarks/client [--documents 4000] [--at-once 16,32,64,1000] [--memory 1000,10000,100000] [--rivals FOLDER]
 
 The fake server runs as a process of its own with room for 1,000 requests. Measured are `recension rephrase` (one request a
 document, journal and shards included) and the client alone; and with --rivals the same documents through datatrove's inference
-runner and NeMo DataDesigner, each in an environment of its own below FOLDER (made and filled where it is missing). The rate is
+runner, in an environment of its own below FOLDER (made and filled where it is missing). The rate is
 what the server sees between the first request and the last answer; the ideal is requests at once over the time of an answer.
 Processor time is of the whole process, less that of the same run over a twentieth of the documents. Result:
 benchmarks/results/client.json.
@@ -27,14 +27,11 @@ from pathlib import Path
 from urllib.request import urlopen
 
 HERE = Path(__file__).parent
-RESULT = HERE / "results" / "client.json"
+RESULT = HERE.parent / "results" / "client.json"
 LATENCY, ROOM = 0.05, 1000
-WORDS = (HERE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8").split()
+WORDS = (HERE.parents[1] / "ARCHITECTURE.md").read_text(encoding="utf-8").split()
 ANSWER = " ".join(WORDS[300:420])
-RIVALS = {
-    "datatrove": (["datatrove[inference]"], "client_datatrove.py"),
-    "DataDesigner": (["data-designer"], "client_data_designer.py"),
-}
+RIVALS = {"datatrove": (["datatrove", "aiosqlite", "aiofiles", "httpx", "orjson"], "with_datatrove.py")}
 
 
 @contextmanager
@@ -81,7 +78,7 @@ def rephrase(source: Path, out: Path, url: str, at_once: int) -> list[str]:
 
 
 def alone(source: Path, out: Path, url: str, at_once: int) -> list[str]:
-    return [sys.executable, str(HERE / "client_alone.py"), str(source), str(out), url, str(at_once)]
+    return [sys.executable, str(HERE / "alone.py"), str(source), str(out), url, str(at_once)]
 
 
 Way = Callable[[Path, Path, str, int], list[str]]
