@@ -30,19 +30,24 @@ def test_an_unknown_embedder_is_told():
 def test_a_model_of_sentence_transformers_is_named_by_its_files(tmp_path):
     """A BERT of a few thousand weights, made here; needs the extra `embed`."""
     library = pytest.importorskip("sentence_transformers")
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    modules = pytest.importorskip("sentence_transformers.models")
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "blue", "bird", "stone"]
-    (tmp_path / "bert").mkdir()
-    (tmp_path / "bert" / "vocab.txt").write_text("\n".join(words))
-    BertTokenizerFast(vocab_file=str(tmp_path / "bert" / "vocab.txt")).save_pretrained(tmp_path / "bert")
+    words = ["[PAD]", "[UNK]", "red", "blue", "bird", "stone"]
+    split = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    split.pre_tokenizer = Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=split, unk_token="[UNK]", pad_token="[PAD]")
+    tokenizer.save_pretrained(tmp_path / "bert")
     config = BertConfig(
         vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
         max_position_embeddings=32,
     )  # fmt: skip
     BertModel(config).save_pretrained(tmp_path / "bert")
-    body = library.models.Transformer(str(tmp_path / "bert"))
-    whole = library.SentenceTransformer(modules=[body, library.models.Pooling(16)])
+    body = modules.Transformer(str(tmp_path / "bert"))
+    whole = library.SentenceTransformer(modules=[body, modules.Pooling(16)])
     whole.save(str(tmp_path / "model"))
     model = load_embedder(f"st:{tmp_path / 'model'}")
     rows = model.embed(["red bird", "red bird", "blue stone"])
