@@ -207,7 +207,7 @@ def findings(bench: Bench[Learner]) -> Findings:
         "Held-out originals", tuple(rows),
         "In the paper: points of mean accuracy over the baseline, by size of the model.", "bits per byte",
     )  # fmt: skip
-    told, tables = _by_counts(bench) if bench.scale.ngram else ((), ())
+    counted, tables = _by_counts(bench) if bench.scale.ngram else ((), ())
     notes = (
         "A stand-in: there is no writer here, so the rewrites are paired text of others. Polished text stands for strict, a "
         "paraphraser's for base, and text that a model wrote from the beginning or the title alone for relaxed. None of them "
@@ -216,7 +216,7 @@ def findings(bench: Bench[Learner]) -> Findings:
         "What is measured is text like the originals, not tasks. The paper finds that the loss on text and the tasks disagree.",
         f"An audit calls the base rewrites, against their originals: {_level(bench)}.",
     )
-    return Findings((*claims, *told), (main, *tables, _patterns(bench)), notes, {"Meanings": _map(bench)})
+    return Findings((*claims, *counted), (main, *tables, _patterns(bench)), notes, {"Meanings": _map(bench)})
 
 
 def _by_counts(bench: Bench[Learner]) -> tuple[tuple[Claim, ...], tuple[StudyTable, ...]]:
