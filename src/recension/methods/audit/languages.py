@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -29,17 +30,20 @@ SCRIPTS = (
     ("Greek", "\u0370", "\u03ff"),
     ("Hebrew", "\u0590", "\u05ff"),
 )
+_SIGNS = tuple((name, re.compile(f"[{low}-{high}]")) for name, low, high in SCRIPTS)
 LEAST = 0.05  # of the words have to be common ones
 
 
 def language(text: str) -> str:
     if not text.isascii():
-        letters = [letter for letter in text if letter.isalpha()]
-        for name, low, high in SCRIPTS:
-            if letters and sum(low <= letter <= high for letter in letters) > len(letters) / 3:
-                return name
+        held = [(name, sum(letter.isalpha() for letter in signs.findall(text))) for name, signs in _SIGNS]
+        if any(count for _, count in held):
+            letters = sum(letter.isalpha() for letter in text)
+            for name, count in held:
+                if count > letters / 3:
+                    return name
     words = Counter(surface.strip().lower() for surface in surfaces(text))
-    hits = {name: sum(words[word] for word in common) for name, common in COMMON.items()}
+    hits = {name: sum(words[word] for word in common & words.keys()) for name, common in COMMON.items()}
     best = max(hits, key=hits.__getitem__)
     return best if hits[best] >= LEAST * max(1, words.total()) else "other or none"
 

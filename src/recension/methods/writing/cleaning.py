@@ -218,13 +218,18 @@ def _echoes(source: str, text: str, instructions: str) -> bool:
     """Whether the fences or sentences of the prompt came back: eight words in a row that the source does not have."""
     if _TAG.search(text) and not _TAG.search(source):
         return True
-    wanted = _eights(instructions) - _eights(source) if instructions else set()
-    return bool(wanted and wanted & _eights(text))
+    back = _of_prompt(instructions) & _eights(text) if instructions else set()
+    return bool(back and back - _eights(source))
+
+
+@lru_cache(maxsize=64)
+def _of_prompt(instructions: str) -> frozenset[tuple[str, ...]]:
+    return frozenset(_eights(instructions))
 
 
 def _eights(text: str) -> set[tuple[str, ...]]:
     words = tokens(text)
-    return {tuple(words[i : i + 8]) for i in range(len(words) - 7)}
+    return {words[i : i + 8] for i in range(len(words) - 7)}
 
 
 @lru_cache(maxsize=32)

@@ -29,20 +29,17 @@ within without world would year years your yourself themselves
 _EMPTY = frozenset(word[:_STEM] for word in _EMPTY_WORDS.split())
 
 
-def tokens(text: str) -> list[str]:
+@lru_cache(maxsize=8)  # a text and its source are taken apart again and again in one look
+def tokens(text: str) -> tuple[str, ...]:
     """Words in lower case; of scripts without spaces every character."""
-    return _TOKEN.findall(text.casefold())
+    return tuple(_TOKEN.findall(text.casefold()))
 
 
 @lru_cache(maxsize=_KEPT)
 def shingles(text: str) -> frozenset[int]:
     """The runs of words of a text, as hashes within this process; a shorter text is one run."""
     words = tokens(text)
-    return (
-        frozenset(hash(tuple(words[i : i + RUN])) for i in range(max(1, len(words) - RUN + 1)))
-        if words
-        else frozenset()
-    )
+    return frozenset(hash(words[i : i + RUN]) for i in range(max(1, len(words) - RUN + 1))) if words else frozenset()
 
 
 def contained(inner: frozenset[int], outer: frozenset[int]) -> float:
@@ -77,8 +74,8 @@ def repeated(text: str, tail: int = 400) -> float:
     return max(_again(words), _again(words[-tail:]) if len(words) > tail else 0.0)
 
 
-def _again(words: list[str]) -> float:
-    runs = [tuple(words[i : i + 6]) for i in range(len(words) - 5)]
+def _again(words: tuple[str, ...]) -> float:
+    runs = [words[i : i + 6] for i in range(len(words) - 5)]
     return 1 - len(set(runs)) / len(runs) if len(runs) >= 40 else 0.0
 
 
