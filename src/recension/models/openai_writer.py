@@ -169,7 +169,7 @@ class OpenAIWriter:
                 attempt = max(attempt, tries)  # the server is well: it is this request
             self._give_up(found, attempt, began)
             pause = min(self._traffic.first_pause * 2 ** min(attempt, 8), LONGEST_PAUSE)
-            await asyncio.sleep(random.uniform(0.3, 1.0) * pause)
+            await self.pace.rest(random.uniform(0.3, 1.0) * pause)
 
     async def close(self) -> None:
         for session in (*self._retired, *([self._session] if self._session else [])):

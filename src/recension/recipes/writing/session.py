@@ -122,6 +122,11 @@ def opened(out: Path, calls: Calls, observer: Observer, earlier: Path | None = N
         patient = True
         raise
     finally:
+        if not patient:  # no answer that nobody waits for is asked for any more
+            loop.run_until_complete(answers.stop())
+            for writer in session.models.writers.values():
+                if isinstance(writer, OpenAIWriter):
+                    writer.pace.end()
         late = loop.run_until_complete(answers.drain(None if patient else LAST_CALL))
         if late:
             observer.note(f"{late:,} answers under way were left: they are asked for again")
