@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -112,10 +113,18 @@ class Answers:
             await asyncio.wait([self._flushing])
         return len(late)
 
-    def close(self) -> None:
+    def close(self, forget: bool = False) -> None:
+        """`forget` removes a journal in which nothing ever was, so that a call that failed at once leaves a folder free."""
         self._disk.shutdown(wait=True)
+        unused = forget and not (self.ledger.used or len(self.journal))
         self.ledger.close()
         self.journal.close()
+        if unused:
+            self.ledger.path.unlink(missing_ok=True)
+            for ending in ("", "-wal", "-shm"):
+                self.journal.path.with_name(self.journal.path.name + ending).unlink(missing_ok=True)
+            with suppress(OSError):  # something else is in it
+                self.journal.path.parent.rmdir()
         if self._earlier is not None:
             self._earlier.close()
 

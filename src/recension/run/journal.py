@@ -113,7 +113,7 @@ class Ledger:
     _ENTRY = struct.Struct("<QQQ")  # sent, failed, answers before
 
     def __init__(self, folder: Path, answers: int) -> None:
-        path = folder / SENT
+        self.path = path = folder / SENT
         with writing(path):
             old = path.read_bytes() if path.is_file() else b""
             old = old[: len(old) // self._ENTRY.size * self._ENTRY.size]
@@ -136,6 +136,11 @@ class Ledger:
     def failed(self) -> None:
         self.now_failed += 1
         struct.pack_into("<Q", self._map, self._at + 8, self.now_failed)
+
+    @property
+    def used(self) -> bool:
+        """Whether any session sent anything."""
+        return bool(self.now_sent or self.lost or self.failed_before)
 
     @property
     def retried(self) -> int:

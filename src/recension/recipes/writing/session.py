@@ -134,7 +134,7 @@ def opened(out: Path, calls: Calls, observer: Observer, earlier: Path | None = N
             loop.run_until_complete(writer.close())
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
-        answers.close()
+        answers.close(forget=not patient)
 
 
 def models_of(run: Run, session: Session, names: list[str], options: WriterOptions, observer: Observer) -> Models:
