@@ -14,7 +14,8 @@ from dataclasses import replace
 import pytest
 
 import recension
-from recension.errors import BudgetError, InputError, ModelError, TooManyDroppedError, UsageError
+from recension.cli.output import confirm_fresh
+from recension.errors import BudgetError, InputError, ModelError, OutputError, TooManyDroppedError, UsageError
 from recension.models.fake_server import FakeServer, Faults
 from recension.recipes.settings import build
 from recension.recipes.writing import (
@@ -289,3 +290,10 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_is_paid_for_twice(tm
         spec = spec_for(ReformulateSpec, server.url, pairs=2, shard_bytes=16384)
         reformulate(source, tmp_path / "whole", spec, QUICK)
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_starting_over_says_that_paid_answers_go(server, tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", rows(1))
+    rephrase(source, tmp_path / "out", spec_for(RephraseSpec, server.url), QUICK)
+    with pytest.raises(OutputError, match="with the answers that were paid for: add --yes"):
+        confirm_fresh(tmp_path / "out", {"fresh": True, "yes": False})
