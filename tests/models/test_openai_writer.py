@@ -204,3 +204,65 @@ def test_the_pace_grows_with_answers_and_is_cut_once_for_one_push_back():
     now[0] += 1.0
     pace.refused(wait=0.5)
     assert pace.limit == pytest.approx(0.36 * grown)
+
+
+def test_a_request_that_no_time_is_enough_for_does_not_stop_the_others_for_ever():
+    """Also where it is the last one left: a server that answers something else is not dead."""
+    script = {index: "hang" for index in range(20) if index != 2}
+    with FakeServer(faults=Faults(script=script)) as server:
+        [found], _, watched = write(
+            server.url, [asked(1)], Traffic(timeout=0.1, patience=0.15, attempts=2, first_pause=0.001)
+        )
+    assert isinstance(found, UnansweredError) and "no answer within 0.1 s" in str(found)
+    assert watched.went == watched.wrong == 2
+
+
+@dataclass
+class Odd:
+    """A server that says one thing to everybody."""
+
+    status: int
+    body: bytes
+
+    async def __aenter__(self) -> str:
+        self._server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
+        length = f"HTTP/1.1 {self.status} X\r\nConnection: close\r\nContent-Length: {len(self.body)}\r\n\r\n"
+        writer.write(length.encode() + self.body)
+        await writer.drain()
+        writer.close()
+
+
+def odd(status: int, body: bytes, count: int):
+    watched = Watched()
+
+    async def all_of_them():
+        async with Odd(status, body) as url:
+            writer = OpenAIWriter("fake", url, None, FAST, watched)
+            found = await asyncio.gather(*(writer.write(asked(i)) for i in range(count)), return_exceptions=True)
+            await writer.close()
+            return found
+
+    return asyncio.run(all_of_them()), watched
+
+
+def test_a_server_that_wants_money_or_rejects_everything_drops_no_text():
+    found, watched = odd(402, b'{"error": {"message": "Insufficient balance"}}', 3)
+    assert all(isinstance(one, ModelError) and "402: Insufficient balance" in str(one) for one in found)
+    assert watched.went == watched.wrong == 3  # none of them counts as under way
+    found, _ = odd(400, b'{"error": {"message": "no such option"}}', 30)
+    assert sum(isinstance(one, Completion) for one in found) < 20
+    assert "in a row (400: no such option)" in str(found[-1])
+
+
+def test_half_a_character_and_impossible_counts_spoil_no_answer():
+    body = b'{"choices": [{"message": {"content": "so \\ud83d"}}], "usage": {"prompt_tokens": %d, "completion_tokens": -5}}'
+    [found], _ = odd(200, body % 2**70, 1)
+    assert isinstance(found, Completion) and found.text == "so \ufffd" and found.usage == {}

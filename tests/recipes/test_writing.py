@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 import recension
-from recension.errors import BudgetError, InputError, ModelError, TooManyDroppedError, UsageError
+from recension.cli.output import confirm_fresh
+from recension.errors import BudgetError, InputError, ModelError, OutputError, TooManyDroppedError, UsageError
 from recension.models.fake_server import FakeServer, Faults
 from recension.recipes.settings import build
 from recension.recipes.writing import (
@@ -131,6 +133,23 @@ def test_reparse_reads_the_answers_anew_and_asks_nobody(server, tmp_path):
     source.write_text("")
     with pytest.raises(InputError):
         reparse(tmp_path / "out", tmp_path / "late")
+
+
+def test_reparse_reads_as_far_as_the_run_did_and_knows_its_rules(server, tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", rows(6))
+    first = rephrase(source, tmp_path / "out", spec_for(RephraseSpec, server.url), replace(QUICK, limit=2))
+    again = reparse(tmp_path / "out", tmp_path / "again", ReparseSpec(shortest=0.01))
+    assert first.sources == again.sources == 2 and first.dropped == again.dropped
+    with pytest.raises(UsageError, match="--accept: a run of rephrase knows no such rule"):
+        reparse(tmp_path / "out", tmp_path / "no", ReparseSpec(accept=5))
+
+
+def test_a_writer_that_was_named_wrongly_leaves_the_folder_free(server, tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", rows(1))
+    with pytest.raises(ModelError, match="write openai:MODEL@URL"):
+        rephrase(source, tmp_path / "out", build(RephraseSpec, {"writer": "openai:fake"}), QUICK)
+    assert not (tmp_path / "out" / "manifest.json").exists() and not (tmp_path / "out" / "journal").exists()
+    assert rephrase(source, tmp_path / "out", spec_for(RephraseSpec, server.url), QUICK).sources == 1
 
 
 def test_rephrase_keeps_the_source_beside_or_before_and_takes_styles_of_ones_own(server, tmp_path):
@@ -271,3 +290,10 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_is_paid_for_twice(tm
         spec = spec_for(ReformulateSpec, server.url, pairs=2, shard_bytes=16384)
         reformulate(source, tmp_path / "whole", spec, QUICK)
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_starting_over_says_that_paid_answers_go(server, tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", rows(1))
+    rephrase(source, tmp_path / "out", spec_for(RephraseSpec, server.url), QUICK)
+    with pytest.raises(OutputError, match="with the answers that were paid for: add --yes"):
+        confirm_fresh(tmp_path / "out", {"fresh": True, "yes": False})

@@ -7,14 +7,19 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from recension.errors import BudgetError, UnansweredError
+from recension.errors import BudgetError, OutputError, UnansweredError
 from recension.models.fake import FakeWriter, MemoryJournal
+from recension.models.fake_server import FakeServer
+from recension.models.openai_writer import OpenAIWriter, Traffic
 from recension.ports import Completion, Journal, Request
+from recension.recipes.writing.session import Told
 from recension.run.answers import Answers, Budget, request_for
 from recension.run.journal import ANSWERS, Ledger, Spent, SqliteJournal, journal_problems
+from recension.run.progress import Silent
 
 
 def completion(key: str, text: str = "yes") -> Completion:
@@ -62,6 +67,25 @@ def test_a_journal_says_what_was_spent_and_what_was_damaged(tmp_path):
         connection.execute("UPDATE answers SET answer = x'00' WHERE key = '3'")
     connection.close()
     assert "1 answers are not what was written" in next(journal_problems(tmp_path))
+    damaged = SqliteJournal(tmp_path / ANSWERS)
+    with pytest.raises(OutputError, match="it was damaged"):
+        damaged.get("3")
+    assert damaged.get("2").text == "x"
+    damaged.close()
+
+
+def test_a_batch_that_cannot_be_written_leaves_nothing_behind(tmp_path):
+    journal = SqliteJournal(tmp_path / ANSWERS)
+    with sqlite3.connect(tmp_path / ANSWERS) as connection:
+        connection.execute("CREATE TRIGGER full BEFORE INSERT ON answers WHEN NEW.key = 'b' "
+                           "BEGIN SELECT RAISE(FAIL, 'the disk is full'); END")  # fmt: skip
+    connection.close()
+    with pytest.raises(OutputError, match="the disk is full"):
+        journal.put_all([completion("a"), completion("b")])
+    assert len(journal) == 0
+    journal.put(completion("c"))
+    assert [one.key for one in journal] == ["c"]
+    journal.close()
 
 
 def test_what_was_under_way_at_a_kill_is_known_afterwards(tmp_path):
@@ -162,4 +186,43 @@ def test_whoever_stops_waiting_does_not_lose_the_answer(tmp_path):
 
     asyncio.run(leave())
     assert len(answers.journal) == 1
+    answers.close()
+
+
+def test_a_server_that_counts_no_tokens_reaches_a_budget_all_the_same(tmp_path):
+    class Uncounted(FakeWriter):
+        async def write(self, request: Request) -> Completion:
+            return replace(await super().write(request), usage={})
+
+    writer, answers = Uncounted(), Answers(tmp_path, Budget(tokens=100))
+    found = ask(answers, writer, range(40))
+    assert 0 < sum(isinstance(one, Completion) for one in found) < 10
+    assert any(isinstance(one, BudgetError) for one in found)
+    answers.close()
+
+
+def test_after_an_interrupt_nothing_new_is_asked(tmp_path):
+    answers = Answers(tmp_path, Budget(requests=2))
+
+    async def interrupted(url: str) -> int:
+        writer = OpenAIWriter("fake", url, None, Traffic(concurrency=1), Told(answers, Silent()))
+        waiting = [
+            asyncio.create_task(
+                answers.ask(request_for({}, [{"role": "user", "content": f"{n}"}], {"max_tokens": 9}), writer)
+            )
+            for n in range(5)
+        ]
+        await asyncio.sleep(0.1)  # one is on its way, one waits for its turn, three for the budget
+        await answers.stop()
+        writer.pace.end()
+        late = await answers.drain(5.0)
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        assert sum(isinstance(one, asyncio.CancelledError) for one in ended) == 4
+        await writer.close()
+        return late
+
+    with FakeServer(latency=0.4) as server:
+        assert asyncio.run(interrupted(server.url)) == 0
+        assert server.counts.completed == 1
+    assert len(answers.journal) == answers.ledger.now_sent == 1
     answers.close()

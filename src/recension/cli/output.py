@@ -45,9 +45,10 @@ def confirm_fresh(out: Path, values: dict[str, Any]) -> bool:
     if not values["fresh"] or not is_run(out):
         return bool(values["fresh"])
     if not values["yes"]:
+        paid = " with the answers that were paid for" if (out / "journal").is_dir() else ""
         if not sys.stdin.isatty():
-            raise OutputError(f"--fresh would throw away the run in {out}: add --yes to do it without a question")
-        click.confirm(f"Throw away the {read_recipe(out)} run in {out} and start over?", abort=True)
+            raise OutputError(f"--fresh would throw away the run in {out}{paid}: add --yes to do it without a question")
+        click.confirm(f"Throw away the {read_recipe(out)} run in {out}{paid} and start over?", abort=True)
     return True
 
 

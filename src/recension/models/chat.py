@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -17,6 +18,8 @@ FINISHES = {"length": "length", "max_tokens": "length", "content_filter": "refus
 _LONG = re.compile(
     r"context.{0,20}(length|window|size)|maximum.{0,30}(token|length)|too (long|large|many tokens)", re.I
 )
+_HALF = re.compile("[\ud800-\udfff]")
+_BEYOND = 1 << 40
 _FILTER = re.compile(r"content.?(filter|policy|management)|moderation|safety|flagged", re.I)
 
 
@@ -64,7 +67,7 @@ def body_of(model: str, request: Request, dialect: Dialect) -> dict[str, JSON]:
 def read_chat(key: str, raw: bytes) -> Completion | None:
     """An answer of a server; None where the bytes are no chat completion."""
     try:
-        found: Any = msgspec.json.decode(raw)
+        found: Any = _decoded(raw)
         choice = found["choices"][0]
         message = choice["message"]
         text, refusal, finish = message.get("content"), message.get("refusal"), choice.get("finish_reason")
@@ -77,11 +80,30 @@ def read_chat(key: str, raw: bytes) -> Completion | None:
     ended = "refused" if refusal else FINISHES.get(str(finish), "stop")
     counts = found.get("usage")
     usage = (
-        {name: counts[name] for name in ("prompt_tokens", "completion_tokens") if isinstance(counts.get(name), int)}
+        {name: counts[name] for name in ("prompt_tokens", "completion_tokens") if _is_count(counts.get(name))}
         if isinstance(counts, Mapping)
         else {}
     )
     return Completion(key, text or "", ended, found, usage, str(found.get("model") or ""))
+
+
+def _decoded(raw: bytes) -> Any:
+    """JSON, also where an answer holds half a character, as models cut off within an emoji write it."""
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        if b"\\ud" not in raw.lower():
+            raise
+    try:
+        whole = json.dumps(json.loads(raw), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        raise msgspec.DecodeError("no JSON") from None
+    return msgspec.json.decode(_HALF.sub("\ufffd", whole).encode())
+
+
+def _is_count(value: object) -> bool:
+    """A number of tokens that can be true: none is negative or beyond all counting."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _BEYOND
 
 
 def final_refusal(key: str, reply: Reply, words: str) -> Completion:

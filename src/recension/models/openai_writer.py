@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import time
 from collections import OrderedDict
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 TOO_MUCH = frozenset({408, 425, 429, 503, 504, 529})  # says that fewer at once would help
+FINAL = frozenset({400, 413, 422, 451})  # the request is to blame; with all others it is the account or the server
+SLOW = frozenset({408, 504})  # and may be about the request all the same
 LARGEST = 32 << 20  # bytes of an answer
 LONGEST_PAUSE = 30.0
 STUMBLES = 4  # errors of the server in a row that are about the request and not about its day
 REMEMBERED = 4_096  # answers
+UNWANTED = 20  # requests that a server rejects in a row, before that is no matter of the single request any more
 BETWEEN = 0.25  # seconds that may pass between the end of an answer and our seeing it
 
 
@@ -47,11 +51,12 @@ class Traffic:
 
 
 class Trouble(NamedTuple):
-    """Why there is no answer this time. `crowded` where fewer requests at once would help."""
+    """Why there is no answer this time. `crowded` where fewer requests at once would help, `slow` where one took too long."""
 
     words: str
     crowded: bool = False
     wait: float | None = None
+    slow: bool = False
 
 
 class Watch(Protocol):
@@ -98,6 +103,8 @@ class OpenAIWriter:
         self._twice = Twice()
         self._last_answer = time.monotonic()
         self._told_down = False
+        self._rejected = 0  # in a row
+        self._looking = asyncio.Lock()
 
     @property
     def spec(self) -> Mapping[str, JSON]:
@@ -105,20 +112,12 @@ class OpenAIWriter:
 
     async def learn(self) -> Dialect:
         """Which words the server knows: tried once on a request of a few tokens, from the fullest to the plainest."""
-        schema: dict[str, JSON] = {
-            "type": "object",
-            "properties": {"word": {"type": "string"}},
-            "required": ["word"],
-            "additionalProperties": False,
-        }
-        messages = ({"role": "user", "content": 'Answer with the JSON object {"word": "yes"} and nothing else.'},)
-        sampling: dict[str, JSON] = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 16, "seed": 1}
         refused, watch = "", self._watch
         self._watch = _Aside(watch)
         try:
             for dialect in Dialect.ladder():
                 self.dialect = dialect
-                answer = await self._tried(Request("probe", messages, sampling, schema))
+                answer = await self._tried(_probe())
                 if answer is not None and answer.finish != "rejected":
                     return dialect
                 refused = "500" if answer is None else str(answer.raw.get("error"))
@@ -142,25 +141,35 @@ class OpenAIWriter:
     async def write(self, request: Request) -> Completion:
         body = msgspec.json.encode(body_of(self.model, request, self.dialect))
         began = time.monotonic()
-        attempt = 0
+        attempt = tries = 0
         while True:
             async with self.pace.slot():
                 sent = time.monotonic()
                 self._watch.sent()
-                found = await self._once(request.key, body)
+                try:
+                    found = await self._once(request.key, body)
+                    if isinstance(found, Completion):
+                        self._check_wanted(found)
+                except ModelError:
+                    self._watch.failed()  # an answer all the same: nothing is under way any more
+                    raise
                 took = time.monotonic() - sent
             if isinstance(found, Completion):
                 self._answered(took)
                 return _stamped(_stopped(found, request), took)
             self._watch.failed()
             self.troubles[found.words] = self.troubles.get(found.words, 0) + 1
+            tries += 1
             if found.crowded:
                 self.pace.refused(found.wait)
-            else:
+            if found.slow or not found.crowded:
                 attempt += 1
+            if self._silent(began) > self._traffic.patience:
+                await self._look(found, began)
+                attempt = max(attempt, tries)  # the server is well: it is this request
             self._give_up(found, attempt, began)
             pause = min(self._traffic.first_pause * 2 ** min(attempt, 8), LONGEST_PAUSE)
-            await asyncio.sleep(random.uniform(0.3, 1.0) * pause)
+            await self.pace.rest(random.uniform(0.3, 1.0) * pause)
 
     async def close(self) -> None:
         for session in (*self._retired, *([self._session] if self._session else [])):
@@ -174,22 +183,44 @@ class OpenAIWriter:
             self._told_down = False
             self._watch.note(f"{self.name}: the server answers again")
 
+    def _silent(self, began: float) -> float:
+        return time.monotonic() - max(self._last_answer, began)
+
+    async def _look(self, trouble: Trouble, began: float) -> None:
+        """Whether a server that answered nobody for so long is dead, or only cannot answer what it is asked now."""
+        async with self._looking:
+            silent = self._silent(began)
+            if silent <= self._traffic.patience:
+                return
+            found = await self._once("probe", msgspec.json.encode(body_of(self.model, _probe(), self.dialect)))
+            if isinstance(found, Trouble) or found.finish == "rejected":
+                raise ModelError(
+                    f"{self.name}: no answer from {self.url} for {silent:.0f} s ({trouble.words}); is the server up? All "
+                    "answers so far are kept: the same command goes on"
+                )
+            self._last_answer = time.monotonic()
+
     def _give_up(self, trouble: Trouble, attempt: int, began: float) -> None:
-        """One request that fails while others are answered is given up; so is a server that answers nobody."""
-        silent = time.monotonic() - max(self._last_answer, began)
-        if silent > self._traffic.patience:
-            raise ModelError(
-                f"{self.name}: no answer from {self.url} for {silent:.0f} s ({trouble.words}); is the server up? All answers "
-                "so far are kept: the same command goes on"
-            )
+        """One request that fails while others are answered is given up."""
+        silent = self._silent(began)
         if silent > 10.0 and not self._told_down:
             self._told_down = True
-            left = self._traffic.patience - silent
+            left = max(self._traffic.patience - silent, 0.0)
             self._watch.note(
                 f"{self.name}: {self.url} does not answer ({trouble.words}); waiting up to {left:.0f} s more"
             )
         if attempt >= self._traffic.attempts and self._last_answer > began:
             raise UnansweredError(f"no answer in {attempt} attempts ({trouble.words})")
+
+    def _check_wanted(self, found: Completion) -> None:
+        """A server that rejects one request after the other is set up otherwise than we ask: no text is to blame for that."""
+        unwanted = found.finish == "rejected" and found.raw.get("why") == "rejected"
+        self._rejected = self._rejected + 1 if unwanted else 0
+        if self._rejected >= UNWANTED:
+            raise ModelError(
+                f"{self.name}: {self.url} rejected {self._rejected} requests in a row ({found.raw.get('error')}): see to "
+                "what it accepts; all answers so far are kept"
+            )
 
     async def _once(self, key: str, body: bytes) -> Completion | Trouble:
         """An answer, or why there is none."""
@@ -202,7 +233,7 @@ class OpenAIWriter:
                 raw = await _read(reply)
                 status, wait = reply.status, seconds(reply.headers.get("Retry-After"))
         except TimeoutError:
-            return Trouble(f"no answer within {self._traffic.timeout:g} s", crowded=True)
+            return Trouble(f"no answer within {self._traffic.timeout:g} s", crowded=True, slow=True)
         except aiohttp.ClientSSLError:
             raise ModelError(f"{self.name}: the certificate of {self.url} is not valid") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -242,9 +273,14 @@ class OpenAIWriter:
         if status in BUSY or status >= 500:
             if wait is not None and wait > self._traffic.patience:
                 raise ModelError(f"{self.name}: the server asks to wait {wait:.0f} s ({said(reply, self._key)})")
-            return Trouble(str(status), status in TOO_MUCH, wait)
+            return Trouble(str(status), status in TOO_MUCH, wait, status in SLOW)
         if status in (404, 405):
             raise ModelError(f"{self.name}: {self.url} knows no such model or no chat ({said(reply, self._key)})")
+        if status not in FINAL:
+            raise ModelError(
+                f"{self.name}: {self.url} answers nobody like this ({said(reply, self._key)}); all answers so far are kept: "
+                "the same command goes on"
+            )
         return final_refusal(key, reply, said(reply, self._key))
 
     def _open(self) -> ClientSession:
@@ -268,7 +304,7 @@ class Twice:
 
     def __init__(self) -> None:
         self.since = float("inf")  # what was sent from then on, on connections of that time, may get another's answer
-        self._known: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[str, bytes]] = OrderedDict()  # key and digest: texts may be long
         self._telling = True
 
     def came_before(self, answer: Completion) -> bool:
@@ -276,13 +312,27 @@ class Twice:
         number = str(answer.raw.get("id") or "")
         if not number or not self._telling:
             return False
-        key, text = self._known.setdefault(number, (answer.key, answer.text))
+        digest = hashlib.blake2b(answer.text.encode(), digest_size=16).digest()
+        key, known = self._known.setdefault(number, (answer.key, digest))
         if key == answer.key:
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
             return False
-        self._telling = text == answer.text
+        self._telling = known == digest
         return self._telling
+
+
+def _probe() -> Request:
+    """The plainest request that knows all words we use."""
+    schema: dict[str, JSON] = {
+        "type": "object",
+        "properties": {"word": {"type": "string"}},
+        "required": ["word"],
+        "additionalProperties": False,
+    }
+    messages = ({"role": "user", "content": 'Answer with the JSON object {"word": "yes"} and nothing else.'},)
+    sampling: dict[str, JSON] = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 16, "seed": 1}
+    return Request("probe", messages, sampling, schema)
 
 
 async def _read(reply: Any) -> bytes | None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 START = 16
 SLOWER = 0.6  # what is left of the limit after a server said that it is too much
@@ -34,10 +34,13 @@ class Pace:
         self._closed_until = 0.0
         self._usual: float | None = None  # the shortest wait seen, forgotten slowly
         self._now: float | None = None  # the wait at the moment, smoothed
+        self._ended = asyncio.Event()
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """A place among those under way; first come, first served."""
+        if self._ended.is_set():
+            raise asyncio.CancelledError
         if self.under_way >= int(self.limit) or self._queue:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._queue.append(turn)
@@ -51,10 +54,23 @@ class Pace:
             self.under_way += 1
         try:
             while (wait := self._closed_until - self._clock()) > 0:
-                await asyncio.sleep(wait)
+                await self.rest(wait)
             yield
         finally:
             self._leave()
+
+    async def rest(self, seconds: float) -> None:
+        """Wait so long, or end where nobody is let in any more."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        if self._ended.is_set():
+            raise asyncio.CancelledError
+
+    def end(self) -> None:
+        """Let nobody in any more: who waits for a place or for the next attempt is cancelled, who is on the way goes on."""
+        self._ended.set()
+        while self._queue:
+            self._queue.popleft().cancel()
 
     def answered(self, seconds: float) -> None:
         """A request was answered after that long."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,6 +68,7 @@ class Answers:
         self._reserved = Spent()
         self._under_way: dict[str, asyncio.Task[Completion]] = {}
         self._room = asyncio.Condition()
+        self._stopped = False
         self._waiting: list[tuple[Completion, asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._disk = ThreadPoolExecutor(1, "journal")
@@ -94,6 +96,12 @@ class Answers:
         if not task.cancelled():
             task.exception()  # seen here, for the case that nobody waits any more
 
+    async def stop(self) -> None:
+        """Ask nothing any more: who waits for a budget is cancelled."""
+        self._stopped = True
+        async with self._room:
+            self._room.notify_all()
+
     async def drain(self, seconds: float | None = None) -> int:
         """Wait for what is under way; returns how many answers did not come in time."""
         if not self._under_way:
@@ -101,19 +109,29 @@ class Answers:
         _, late = await asyncio.wait(list(self._under_way.values()), timeout=seconds)
         for task in late:
             task.cancel()
+        if self._flushing is not None:  # what has come is kept, also where nobody waits for it any more
+            await asyncio.wait([self._flushing])
         return len(late)
 
-    def close(self) -> None:
+    def close(self, forget: bool = False) -> None:
+        """`forget` removes a journal in which nothing ever was, so that a call that failed at once leaves a folder free."""
         self._disk.shutdown(wait=True)
+        unused = forget and not (self.ledger.used or len(self.journal))
         self.ledger.close()
         self.journal.close()
+        if unused:
+            self.ledger.path.unlink(missing_ok=True)
+            for ending in ("", "-wal", "-shm"):
+                self.journal.path.with_name(self.journal.path.name + ending).unlink(missing_ok=True)
+            with suppress(OSError):  # something else is in it
+                self.journal.path.parent.rmdir()
         if self._earlier is not None:
             self._earlier.close()
 
     async def _pay(self, request: Request, writer: Writer) -> Completion:
         held = await self._reserve(request)
         try:
-            answer = await writer.write(request)
+            answer = _counted(await writer.write(request), held)
             await self._keep(answer)
             self.asked += 1
             self.spent = _sum(self.spent, _used(answer))
@@ -145,6 +163,8 @@ class Answers:
                         + "; all of them are kept: the same command with a larger budget goes on"
                     )
                 await self._room.wait()
+                if self._stopped:
+                    raise asyncio.CancelledError
             self._reserved = _sum(self._reserved, most)
         return most
 
@@ -171,6 +191,13 @@ class Answers:
                     done.set_result(None)
                 else:
                     done.set_exception(error)
+
+
+def _counted(answer: Completion, held: Spent) -> Completion:
+    """A server that counts no tokens would never reach a budget: then what was held back counts as used."""
+    if answer.usage or answer.finish == "rejected" or not held.requests:
+        return answer
+    return replace(answer, usage={"prompt_tokens": held.prompt_tokens, "completion_tokens": held.written_tokens})
 
 
 def _used(answer: Completion) -> Spent:

@@ -54,8 +54,13 @@ class SqliteJournal:
         self._packer, self._unpacker = zstandard.ZstdCompressor(3), zstandard.ZstdDecompressor()
 
     def get(self, key: str) -> Completion | None:
-        row = self._out.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-        return None if row is None else self._read(row[0])
+        with _read_from(self.path):
+            row = self._out.execute("SELECT answer, digest FROM answers WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            if _digest(key, row[0]) != row[1]:
+                raise sqlite3.DatabaseError("an answer is not what was written")
+            return self._read(row[0])
 
     def put(self, completion: Completion) -> None:
         self.put_all([completion])
@@ -68,16 +73,22 @@ class SqliteJournal:
             used = (int(completion.usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
             rows.append((completion.key, *used, _digest(completion.key, packed), packed))
         with self._lock, _said(self.path):
-            self._in.execute("BEGIN")
-            self._in.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)", rows)
-            self._in.execute("COMMIT")
+            try:
+                self._in.execute("BEGIN")
+                self._in.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)", rows)
+                self._in.execute("COMMIT")
+            finally:
+                if self._in.in_transaction:  # it failed, and the next batch is to find no half of it
+                    self._in.execute("ROLLBACK")
 
     def __len__(self) -> int:
-        (count,) = self._out.execute("SELECT COUNT(*) FROM answers").fetchone()
+        with _read_from(self.path):
+            (count,) = self._out.execute("SELECT COUNT(*) FROM answers").fetchone()
         return int(count)
 
     def spent(self) -> Spent:
-        row = self._out.execute("SELECT COUNT(*), TOTAL(prompt), TOTAL(written) FROM answers").fetchone()
+        with _read_from(self.path):
+            row = self._out.execute("SELECT COUNT(*), TOTAL(prompt), TOTAL(written) FROM answers").fetchone()
         return Spent(int(row[0]), int(row[1]), int(row[2]))
 
     def __iter__(self) -> Iterator[Completion]:
@@ -102,7 +113,7 @@ class Ledger:
     _ENTRY = struct.Struct("<QQQ")  # sent, failed, answers before
 
     def __init__(self, folder: Path, answers: int) -> None:
-        path = folder / SENT
+        self.path = path = folder / SENT
         with writing(path):
             old = path.read_bytes() if path.is_file() else b""
             old = old[: len(old) // self._ENTRY.size * self._ENTRY.size]
@@ -125,6 +136,11 @@ class Ledger:
     def failed(self) -> None:
         self.now_failed += 1
         struct.pack_into("<Q", self._map, self._at + 8, self.now_failed)
+
+    @property
+    def used(self) -> bool:
+        """Whether any session sent anything."""
+        return bool(self.now_sent or self.lost or self.failed_before)
 
     @property
     def retried(self) -> int:
@@ -174,10 +190,21 @@ def _said(path: Path) -> Iterator[None]:
     """What SQLite cannot write becomes one line."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         raise OutputError(
             f"cannot write {path} ({error}): nothing that was answered before is lost; free some space and run the same "
             "command again"
+        ) from error
+
+
+@contextmanager
+def _read_from(path: Path) -> Iterator[None]:
+    """A journal that was damaged becomes one line, and nothing of it is taken for an answer."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise OutputError(
+            f"the journal {path} cannot be read ({error}): it was damaged. Put a copy in its place, or start over with --fresh"
         ) from error
 
 

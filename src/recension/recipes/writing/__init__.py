@@ -55,7 +55,7 @@ from recension.run.execute import Bounds, execute, seal
 from recension.run.folder import output_path
 from recension.run.manifest import Run, open_run, read_manifest
 from recension.run.progress import Observer, Silent
-from recension.run.receipts import Receipt
+from recension.run.receipts import Receipt, read_seal
 from recension.run.shards import ShardPlan
 
 __all__ = [
@@ -158,14 +158,18 @@ def reparse(
     if not models:
         raise InputError(f"{out} holds no answers yet: run its command first")
     config: Any = dict(manifest.facts["config"])  # type: ignore[arg-type]
-    changed = {name: value for name, value in spec.changes().items() if name in config}
+    changed = spec.changes()
+    for name in changed:
+        if name not in config:
+            raise UsageError(f"--{name.replace('_', '-')}: a run of {manifest.recipe} knows no such rule")
     kind: Any = SPECS[manifest.recipe]
     chosen: Spec = build(kind, {**config, **changed})
     given: Any = manifest.facts["given"]
     job = prepare(given, new, chosen)
     if [identity_of(file) for file in job.corpus.files] != manifest.identity["inputs"]:
         raise InputError(f"the input of {out} is not what and where it was: {', '.join(given)}, seen from this folder")
-    return _write(job, new, None, observer, fresh, (out, models))
+    sealed = read_seal(out)  # what the run was not to read was never asked for
+    return _write(job, new, Calls(limit=sealed.limit if sealed else None), observer, fresh, (out, models))
 
 
 def _write(

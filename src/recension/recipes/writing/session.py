@@ -122,6 +122,11 @@ def opened(out: Path, calls: Calls, observer: Observer, earlier: Path | None = N
         patient = True
         raise
     finally:
+        if not patient:  # no answer that nobody waits for is asked for any more
+            loop.run_until_complete(answers.stop())
+            for writer in session.models.writers.values():
+                if isinstance(writer, OpenAIWriter):
+                    writer.pace.end()
         late = loop.run_until_complete(answers.drain(None if patient else LAST_CALL))
         if late:
             observer.note(f"{late:,} answers under way were left: they are asked for again")
@@ -129,7 +134,7 @@ def opened(out: Path, calls: Calls, observer: Observer, earlier: Path | None = N
             loop.run_until_complete(writer.close())
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
-        answers.close()
+        answers.close(forget=not patient)
 
 
 def models_of(run: Run, session: Session, names: list[str], options: WriterOptions, observer: Observer) -> Models:
