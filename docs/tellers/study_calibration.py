@@ -61,7 +61,7 @@ def _first_round(found: dict[str, Any]) -> list[str]:
         "where those of today hold 95%:",
         table(HEAD, rows),
         "Of it, single cases: text of language models, and chains that are six times as large as what is audited of them. "
-        "Generations by family. The figure of `fast_detect` is wrong: its human texts stood there three times.",
+        "Generations by family. The figure of `fast_detect` is wrong: its human texts stood there once for each model.",
         table(("case", "level", "median", *FAMILIES), told),
     ]
 
