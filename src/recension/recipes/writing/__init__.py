@@ -207,8 +207,18 @@ def _written(
         check_unchanged(job.corpus.files)
         report = outcome.report_of(run, job, session, budget_of(calls))
         seal(run, job.corpus.digests, outcome.pages(run, job, report), calls.limit)
-    check_some(out, job.corpus)
+    _check_some(out, job, report)
     return report
+
+
+def _check_some(out: Path, job: Job, report: WritingReport) -> None:
+    """A run that kept nothing is an error: of the input where nothing of it could be asked about, else of what came back."""
+    if report.sources and not report.written and report.dropped:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in report.dropped.items())
+        raise InputError(
+            f"none of the texts was kept ({reasons}): see {out / 'dropped'}, and try --preview 3; what was answered is kept"
+        )
+    check_some(out, job.corpus)
 
 
 def _load(run: Run, session: Session, job: Job, calls: Calls, observer: Observer) -> None:
