@@ -34,7 +34,16 @@ PAGES = [*sorted(DOCS.glob("*.md")), HOME / "README.md"]
 PROSE = [*PAGES, *(HOME / name for name in ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LOG.md"))]
 SCRIPTS = ("docs/generate.py", "docs/screenshot.py", "demo.py", "benchmarks/make_samples.py")
 # Flags of other programs that the pages name.
-FOREIGN = {"--check", "--strict", "--editable", "--max-logprobs", "--max-num-batched-tokens", "--served-model-name"}
+FOREIGN = {
+    "--check",
+    "--part",
+    "--rivals",
+    "--strict",
+    "--editable",
+    "--max-logprobs",
+    "--max-num-batched-tokens",
+    "--served-model-name",
+}
 FENCE = re.compile(r"(^<!-- notest -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]")
 PROGRESS = re.compile(r"^ *\d+%  .+\n", re.MULTILINE)  # said where a command takes long, as on a busy machine

@@ -111,7 +111,7 @@ ROW = st.fixed_dictionaries(
 
 
 @given(rows=st.lists(ROW, min_size=1, max_size=4), format=st.sampled_from(["parquet", "jsonl"]), mixed=st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_odd_row_reads_as_it_was(rows, format, mixed, tmp_path_factory):
     rows = [{"id": str(index), **row} for index, row in enumerate(rows)]
     root = tmp_path_factory.mktemp("again") / "a"

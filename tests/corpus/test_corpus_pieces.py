@@ -175,7 +175,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     line = json.dumps({"text": "abcdefghi " * 300}).encode() + b"\n"
     block = line * 3300  # about 10 MB
     peaks = {}
-    for times in (1, 30):
+    for times in (1, 15):
         path = tmp_path / f"{times}.jsonl"
         with path.open("wb") as file:
             for _ in range(times):
@@ -183,14 +183,14 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         rows, peaks[times] = measure(path)
         path.unlink()
         assert rows == 3300 * times
-    assert abs(peaks[30] - peaks[1]) < 30
+    assert abs(peaks[15] - peaks[1]) < 30
 
 
-def test_a_line_of_a_gigabyte_is_never_held(tmp_path):
+def test_a_line_of_half_a_gigabyte_is_never_held(tmp_path):
     path = tmp_path / "a.jsonl"
     with path.open("wb") as file:
         file.write(b'{"text": "one"}\n')
-        file.truncate(1 << 30)  # a hole: it takes no room on the disk
+        file.truncate(1 << 29)  # a hole: it takes no room on the disk
         file.seek(0, os.SEEK_END)
         file.write(b'\n{"text": "two"}\n')
     rows, peak = measure(path)

@@ -26,7 +26,7 @@ def test_valid_json_is_read_as_json(value, ascii_only, indent):
     assert find_object(f"Here it is:\n```json\n{text}\n```\nDone.", tuple(value)) == value
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.text(alphabet="{}[]\"'“”:,\\/*abu01 \n", max_size=120), st.booleans())
 def test_no_answer_breaks_it(text, close):
     found = read_object(text, close=close)

@@ -11,7 +11,7 @@ from recension.methods.writing.parting import parts
 TEXTS = st.text(alphabet=st.sampled_from("ab .\n。é\u0301\u200d\r한"), max_size=200)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(TEXTS, st.integers(1, 60))
 def test_parts_tile_the_text(text, most):
     spans = parts(text, most)

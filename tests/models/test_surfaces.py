@@ -56,7 +56,7 @@ TEXTS = st.one_of(
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(text=TEXTS)
 def test_a_span_is_exactly_the_surface_of_its_token(name, text):
     surfaces = SURFACES[name]
@@ -72,7 +72,7 @@ def test_a_span_is_exactly_the_surface_of_its_token(name, text):
         reached = end
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(text=TEXTS)
 def test_bytes_and_offsets_agree_where_both_can_place_a_token(text):
     tokenizer, surfaces = TOKENIZERS["byte-level"], SURFACES["byte-level"]
