@@ -147,13 +147,20 @@ class Effort:
     )
 
     def __post_init__(self) -> None:
-        check_types(self)
-        if self.workers < 0:
-            raise UsageError("--workers is 0 (automatic) or more")
-        if self.limit is not None and self.limit < 1:
-            raise UsageError("--limit is 1 or more")
-        if self.max_dropped is not None and not 0 <= self.max_dropped <= 1:
-            raise UsageError("--max-dropped is a share between 0 and 1")
+        check_effort(self)
+
+
+def check_effort(chosen: Any) -> None:
+    """Refuse what cannot be done of workers, a limit and a share of dropped rows, whichever of them a verb has."""
+    check_types(chosen)
+    if getattr(chosen, "workers", 0) < 0:
+        raise UsageError("--workers is 0 (automatic) or more")
+    limit = getattr(chosen, "limit", None)
+    if limit is not None and limit < 1:
+        raise UsageError("--limit is 1 or more")
+    share = getattr(chosen, "max_dropped", None)
+    if share is not None and not 0 <= share <= 1:
+        raise UsageError("--max-dropped is a share between 0 and 1")
 
 
 def check_types(chosen: Any) -> None:

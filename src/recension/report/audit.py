@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from recension.report.page import number
-from recension.report.perplexity import printable
+from recension.report.page import (
+    number,
+    printable,
+)
 
 LEVELS = {
     "healthy": "Healthy: the candidate is no narrower than the reference, within the margin.",
@@ -219,7 +221,7 @@ def audit_summary_lines(report: AuditReport) -> list[str]:
         )
     lines += [f"  {item.name}: {item.says}" for item in report.integrity]
     lines += [f"  note: {note}" for note in report.notes]
-    return [printable(line) for line in lines]
+    return printable(lines)
 
 
 def audit_markdown(report: AuditReport) -> str:
@@ -262,5 +264,5 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _cell(text: str) -> str:
     """Text that cannot end a cell or begin markup."""
-    flat = " ".join(printable(text).split())
+    flat = " ".join(" ".join(printable([text])).split())
     return "".join("\\" + letter if letter in "|`<>[]*_\\" else letter for letter in flat) if flat != "---" else flat

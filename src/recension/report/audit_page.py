@@ -8,7 +8,18 @@ from collections.abc import Iterator, Sequence
 from recension.report.audit import LEVELS, SHIFT_NAMES, AuditReport, FigureResult, lead, name_of, needed, plain, signed
 from recension.report.intervals import Mark, interval_plot
 from recension.report.overlay import map_plot
-from recension.report.page import asset, closing, escape, figures, masthead, number, opening, percent, table
+from recension.report.page import (
+    asset,
+    closing,
+    escape,
+    figures,
+    masthead,
+    number,
+    opening,
+    percent,
+    table,
+    worth_knowing,
+)
 from recension.report.plots import Labels, curve_chart
 
 __all__ = ["LEVELS", "audit_page"]
@@ -35,9 +46,7 @@ def audit_page(report: AuditReport) -> str:
         f"{wanted}<ul>{reasons}</ul></section>\n"
     )
     parts.append(f"<section>{figures(_headline(report))}</section>\n")
-    if report.notes:
-        notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
-        parts.append(f'<section><h2>Worth knowing</h2><ul class="notes">{notes}</ul></section>\n')
+    parts.append(worth_knowing(report.notes))
     parts += [_section("Contraction", _CONTRACTION, _contraction(report))]
     parts += [_section("What drives it", "", _drivers(report))]
     parts += [_section("Shift", _SHIFT, _shift(report, names))]

@@ -8,13 +8,16 @@ from recension.report.page import (
     closing,
     counted,
     decimal,
-    escape,
     figures,
     masthead,
     number,
     opening,
     percent,
+    printable,
+    set_aside,
+    set_aside_line,
     table,
+    worth_knowing,
 )
 from recension.report.plots import Labels, histogram, line_chart
 from recension.report.values import EditReport, GenerationReport
@@ -135,16 +138,8 @@ def edit_page(report: EditReport) -> str:
     ]
     if report.generations:
         parts.append(f"<section>{generation_table(report)}{_TERMS}</section>\n<section>{plots(report)}</section>\n")
-    if report.notes:
-        notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
-        parts.append(f'<section><h2>Worth knowing</h2><ul class="notes">{notes}</ul></section>\n')
-    if report.dropped:
-        total = sum(report.dropped.values())
-        rows = [
-            (reason, number(count), percent(count, total))
-            for reason, count in sorted(report.dropped.items(), key=lambda item: (-item[1], item[0]))
-        ]
-        parts.append(f"<section>{table('Set aside, by reason', ('Reason', 'Rows', 'Share'), rows)}</section>\n")
+    parts.append(worth_knowing(report.notes))
+    parts.append(set_aside(report.dropped))
     parts.append(f"<section>{settings_table(report.settings)}</section>\n")
     parts.append(_NEXT)
     parts.append("</main>\n<footer>One file, no network: it can be kept and sent as it is.</footer>\n</div>\n")
@@ -181,15 +176,8 @@ def edit_summary_lines(report: EditReport) -> list[str]:
             )
         if g.truncated:
             lines.append(f"    {number(g.truncated)} positions had more candidates than are fetched")
-    if report.dropped:
-        by_reason = sorted(report.dropped.items(), key=lambda item: (-item[1], item[0]))
-        lines.append("  set aside: " + ", ".join(f"{reason} {number(count)}" for reason, count in by_reason))
-    return [_printable(line) for line in (*lines, *(f"  note: {note}" for note in report.notes))]
-
-
-def _printable(line: str) -> str:
-    # Names and reasons may come from data: nothing of them reaches a terminal as a command.
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+    lines += set_aside_line(report.dropped)
+    return printable((*lines, *(f"  note: {note}" for note in report.notes)))
 
 
 def _moved(g: GenerationReport) -> str:

@@ -19,10 +19,13 @@ from recension.report.page import (
     number,
     opening,
     percent,
+    printable,
+    set_aside,
+    set_aside_line,
     table,
 )
 from recension.report.pairs import scatter, signed_bars
-from recension.report.perplexity import Interval, bits, by_count, called, printable
+from recension.report.perplexity import Interval, bits, called
 from recension.report.plots import Labels, histogram
 
 # By how much a token differs, in nats, for each shade; the ink stays readable on all of them, a test computes it.
@@ -193,9 +196,7 @@ def loss_pattern_page(report: LossPatternReport) -> str:
         f"<section>{plots(report)}</section>\n<section>{anomalies}{_TERMS}</section>\n",
         f"<section><h2>Worst passages</h2>{_worst(report)}</section>\n",
     ]
-    if report.dropped:
-        reasons = [(reason, number(count), percent(count, lost)) for reason, count in by_count(report.dropped)]
-        parts.append(f"<section>{table('Set aside, by reason', ('Reason', 'Rows', 'Share'), reasons)}</section>\n")
+    parts.append(set_aside(report.dropped))
     shown = table("Settings", ("Name", "Value"), list(report.settings.items()), texts=2)
     parts.append(f'<section><div class="settings">{shown}</div></section>\n')
     parts.append("</main>\n<footer>One file, no network: it can be kept and sent as it is.</footer>\n</div>\n")
@@ -240,7 +241,5 @@ def loss_pattern_summary_lines(report: LossPatternReport) -> list[str]:
         lines.append(
             f"  {counted(len(report.worst), 'passage')} above {above} shown, the worst at +{report.worst[0].mean:.2f}"
         )
-    if report.dropped:
-        aside = ", ".join(f"{reason} {number(count)}" for reason, count in by_count(report.dropped))
-        lines.append(f"  set aside: {aside}")
-    return [printable(line) for line in lines]
+    lines += set_aside_line(report.dropped)
+    return printable(lines)

@@ -16,9 +16,9 @@ from recension.report.page import (
     number,
     opening,
     percent,
+    printable,
     table,
 )
-from recension.report.perplexity import printable
 from recension.report.plots import Labels
 from recension.report.stacks import bar_chart, stacked
 
@@ -126,7 +126,7 @@ def mix_summary_lines(report: MixReport) -> list[str]:
         line += f"  read {_about(s)}{s.repeats:.3g}x"
         lines.append(line + ("" if s.tokens == s.planned else f"  (planned {number(s.planned)})"))
     lines.append(f"  origin: {origins(report)}")
-    return [printable(line) for line in [*lines, *(f"  {note}" for note in report.notes)]]
+    return printable([*lines, *(f"  {note}" for note in report.notes)])
 
 
 def mix_page(report: MixReport) -> str:

@@ -8,7 +8,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -185,3 +185,34 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], text
         f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption)}"><table>'
         f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead>\n<tbody>{body}</tbody></table></div>\n"
     )
+
+
+def by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Names and counts, the largest first."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def set_aside(dropped: Mapping[str, int], what: str = "Rows") -> str:
+    """The section on what was set aside, by reason; nothing where nothing was."""
+    if not dropped:
+        return ""
+    total = sum(dropped.values())
+    rows = [(reason, number(count), percent(count, total)) for reason, count in by_count(dropped)]
+    return f"<section>{table('Set aside, by reason', ('Reason', what, 'Share'), rows)}</section>\n"
+
+
+def worth_knowing(notes: Sequence[str]) -> str:
+    """The section of remarks; nothing where there are none."""
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f'<section><h2>Worth knowing</h2><ul class="notes">{items}</ul></section>\n' if notes else ""
+
+
+def printable(lines: Iterable[str]) -> list[str]:
+    """Lines for a terminal. Names and reasons may come from data: nothing of them reaches it as a command."""
+    return ["".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines]
+
+
+def set_aside_line(dropped: Mapping[str, int]) -> list[str]:
+    """The same as one line for a terminal, or none."""
+    told = ", ".join(f"{reason} {number(count)}" for reason, count in by_count(dropped))
+    return [f"  set aside: {told}"] if told else []

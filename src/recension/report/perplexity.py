@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from recension.report.intervals import Mark, interval_plot
-from recension.report.page import closing, counted, escape, figures, masthead, number, opening, percent, table
+from recension.report.page import (
+    closing,
+    counted,
+    figures,
+    masthead,
+    number,
+    opening,
+    printable,
+    set_aside,
+    set_aside_line,
+    table,
+    worth_knowing,
+)
 from recension.report.plots import Labels
 
 MINUS = "\N{MINUS SIGN}"
@@ -226,12 +238,8 @@ def perplexity_page(report: PerplexityReport) -> str:
     if len(report.models) > 1:
         parts.append(f"<section>{difference_table(report)}{_DIFFERENCE}</section>\n")
     parts.append(f"<section>{plots(report)}</section>\n")
-    if report.notes:
-        notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
-        parts.append(f'<section><h2>Worth knowing</h2><ul class="notes">{notes}</ul></section>\n')
-    if report.dropped:
-        rows = [(reason, number(count), percent(count, lost)) for reason, count in by_count(report.dropped)]
-        parts.append(f"<section>{table('Set aside, by reason', ('Reason', 'Rows', 'Share'), rows)}</section>\n")
+    parts.append(worth_knowing(report.notes))
+    parts.append(set_aside(report.dropped))
     shown = table("Settings", ("Name", "Value"), list(report.settings.items()), texts=2)
     parts.append(f'<section><div class="settings">{shown}</div></section>\n')
     parts.append("</main>\n<footer>One file, no network: it can be kept and sent as it is.</footer>\n</div>\n")
@@ -245,10 +253,6 @@ Inside a domain every token counts alike. In brackets: the middle 95% over resam
 _DIFFERENCE = """<p class="terms">Each resample takes the same documents for both models, so what makes a document hard for
 both cancels out. Below zero: the first model is better. An interval that holds zero shows no difference.</p>
 """
-
-
-def by_count(dropped: Mapping[str, int]) -> Sequence[tuple[str, int]]:
-    return sorted(dropped.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _short(value: float, places: int) -> str:
@@ -271,12 +275,5 @@ def perplexity_summary_lines(report: PerplexityReport) -> list[str]:
             lines.append(f"  {'':<{width}}  A{MINUS}B {bits(scope.difference, sign=True)}")
     if len(report.models) > 1:
         lines.append(f"  A is {report.models[0]}, B is {report.models[1]}")
-    if report.dropped:
-        aside = ", ".join(f"{reason} {number(count)}" for reason, count in by_count(report.dropped))
-        lines.append(f"  set aside: {aside}")
-    return [printable(line) for line in (*lines, *(f"  note: {note}" for note in report.notes))]
-
-
-def printable(line: str) -> str:
-    """Names may come from data: nothing of them reaches a terminal as a command."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+    lines += set_aside_line(report.dropped)
+    return printable((*lines, *(f"  note: {note}" for note in report.notes)))

@@ -8,8 +8,20 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from recension.report.audit import clean, name_of, plain
-from recension.report.page import asset, closing, counted, escape, figures, masthead, number, opening, percent, table
-from recension.report.perplexity import printable
+from recension.report.page import (
+    asset,
+    closing,
+    counted,
+    escape,
+    figures,
+    masthead,
+    number,
+    opening,
+    percent,
+    printable,
+    set_aside,
+    table,
+)
 from recension.report.plots import Labels, curve_chart
 
 
@@ -113,7 +125,7 @@ def profile_summary_lines(report: ProfileReport) -> list[str]:
     shares = sum(report.languages.values())
     lines.append("  language: " + ", ".join(f"{n} {percent(c, shares)}" for n, c in list(report.languages.items())[:3]))
     lines += [f"  {name}: {says}" for name, says in report.tests]
-    return [printable(line) for line in lines]
+    return printable(lines)
 
 
 def _crowd(density: ProfiledDensity) -> str:
@@ -160,9 +172,7 @@ def profile_page(report: ProfileReport) -> str:
     parts.append(f"<section><h2>The most repetitive passages</h2>{shown}</section>\n")
     if report.tests:
         parts.append(f"<section>{table('Evaluation sets', ('Set', 'Found'), report.tests, texts=2)}</section>\n")
-    if report.dropped:
-        lost = [(reason, number(n)) for reason, n in report.dropped.items()]
-        parts.append(f"<section>{table('Set aside, by reason', ('Reason', 'Rows'), lost)}</section>\n")
+    parts.append(set_aside(report.dropped))
     settings = table("Settings", ("Name", "Value"), list(report.settings.items()), texts=2)
     parts.append(f'<section><div class="settings">{settings}</div></section>\n')
     parts.append("</main>\n<footer>One file, no network: it can be kept and sent as it is.</footer>\n</div>\n")

@@ -19,9 +19,9 @@ from recension.report.page import (
     number,
     opening,
     percent,
+    printable,
     table,
 )
-from recension.report.perplexity import printable
 from recension.report.plots import Labels, curve_chart
 
 
@@ -170,7 +170,7 @@ def select_summary_lines(report: SelectReport) -> list[str]:
     if report.dropped:
         by_reason = sorted(report.dropped.items(), key=lambda item: (-item[1], item[0]))
         lines.append("  left out: " + ", ".join(f"{reason} {number(count)}" for reason, count in by_reason))
-    return [printable(line) for line in (*lines, *(f"  warning: {warning}" for warning in report.warnings))]
+    return printable((*lines, *(f"  warning: {warning}" for warning in report.warnings)))
 
 
 def select_page(report: SelectReport) -> str:

@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 
 from recension.report import bands
 from recension.report.bands import Curve, Point
-from recension.report.page import closing, escape, figures, masthead, number, opening, table
+from recension.report.page import (
+    closing,
+    escape,
+    figures,
+    masthead,
+    number,
+    opening,
+    set_aside,
+    table,
+)
 from recension.report.plots import Labels
 
 NAMES = {"accumulate_fixed": "accumulate, fixed"}
@@ -211,9 +220,7 @@ def text_page(report: SimulateTextReport) -> str:
         f"<section>{_plots(report)}</section>\n",
         f"<section>{table('What each policy costs, in held-out bits per byte', head, rows, texts=2)}{_TERMS}</section>\n",
     ]
-    if report.dropped:
-        lost = [(reason, number(count)) for reason, count in report.dropped.items()]
-        parts.append(f"<section>{table('Set aside, by reason', ('Reason', 'Rows'), lost)}</section>\n")
+    parts.append(set_aside(report.dropped))
     shown = table("Settings", ("Name", "Value"), list(report.settings.items()), texts=2)
     parts.append(f'<section><div class="settings">{shown}</div></section>\n')
     parts.append("</main>\n<footer>One file, no network: it can be kept and sent as it is.</footer>\n</div>\n")

@@ -8,7 +8,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from recension.report.intervals import Mark, interval_plot
-from recension.report.page import asset, closing, escape, figures, masthead, number, opening, table
+from recension.report.page import (
+    asset,
+    closing,
+    escape,
+    figures,
+    masthead,
+    number,
+    opening,
+    printable,
+    table,
+)
 from recension.report.plots import Labels
 
 MINUS = "\N{MINUS SIGN}"
@@ -236,4 +246,4 @@ def study_lines(report: StudyReport) -> list[str]:
         f"  {claim.verdict}: {claim.says}: {signed(claim.found.value)} {claim.unit}{between(claim.found)}"
         for claim in report.claims[1:]
     ]
-    return ["".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines]
+    return printable(lines)

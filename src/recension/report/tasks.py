@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from recension.report.intervals import Mark, interval_plot
-from recension.report.page import closing, counted, escape, masthead, number, opening, table
+from recension.report.page import (
+    closing,
+    counted,
+    masthead,
+    number,
+    opening,
+    printable,
+    table,
+    worth_knowing,
+)
 from recension.report.plots import Labels
 
 SHARES = ("acc", "acc_norm", "acc_bytes", "exact_match")
@@ -216,9 +225,7 @@ def tasks_page(report: TasksReport) -> str:
     ]
     if report.differences:
         parts.append(f"<section>{_difference_table(report)}{_PAIRED}</section>\n")
-    if report.notes:
-        notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
-        parts.append(f'<section><h2>Worth knowing</h2><ul class="notes">{notes}</ul></section>\n')
+    parts.append(worth_knowing(report.notes))
     parts.append(f"<section>{_about_table(report.tasks)}</section>\n")
     facts = [*report.settings.items(), *report.versions.items(), *_flat(report.spec)]
     parts.append(
@@ -284,7 +291,7 @@ def tasks_lines(report: TasksReport) -> list[str]:
         lines += _aligned(changes)
     lines += [f"  note: {note}" for note in report.notes]
     # Names come from files: nothing of them reaches a terminal as a command.
-    return ["".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines]
+    return printable(lines)
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -16,6 +16,9 @@ from recension.report.page import (
     number,
     opening,
     percent,
+    printable,
+    set_aside,
+    set_aside_line,
     table,
 )
 from recension.report.plots import Labels, curve_chart
@@ -119,9 +122,7 @@ def train_page(report: TrainReport) -> str:
         f'<section><div class="plots">{_plots(report)}</div></section>\n',
         f"<section>{_sources(report.sources)}{_TERMS}</section>\n",
     ]
-    if report.dropped:
-        rows = [(reason, number(count)) for reason, count in sorted(report.dropped.items())]
-        parts.append(f"<section>{table('Set aside, by reason', ('Reason', 'Rows'), rows)}</section>\n")
+    parts.append(set_aside(report.dropped))
     settings = [*report.settings.items(), *((f"machine: {k}", v) for k, v in report.machine.items())]
     parts.append(
         f'<section><div class="settings">{table("Settings", ("Name", "Value"), settings, texts=2)}</div></section>\n'
@@ -182,11 +183,8 @@ def train_summary_lines(report: TrainReport) -> list[str]:
     )
     if len(report.sources) > 1:
         lines += [f"  {s.name}: {percent(s.share, 1.0)} of the rows, {s.epochs:.2f} epochs" for s in report.sources]
-    if report.dropped:
-        lines.append(
-            "  set aside: " + ", ".join(f"{reason} {number(n)}" for reason, n in sorted(report.dropped.items()))
-        )
-    return ["".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines]
+    lines += set_aside_line(report.dropped)
+    return printable(lines)
 
 
 def model_card(report: TrainReport, title: str) -> str:

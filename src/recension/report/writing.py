@@ -17,7 +17,11 @@ from recension.report.page import (
     number,
     opening,
     percent,
+    printable,
+    set_aside,
+    set_aside_line,
     table,
+    worth_knowing,
 )
 
 GENRES, AUDIENCES = 20, 10  # names that tables show before the rest is one
@@ -239,16 +243,8 @@ def writing_page(report: WritingReport) -> str:
     ):
         if body:
             parts.append(f"<section><h2>{title}</h2>{body}</section>\n")
-    if report.dropped:
-        total = sum(report.dropped.values())
-        rows = [
-            (reason, number(count), percent(count, total))
-            for reason, count in sorted(report.dropped.items(), key=lambda item: (-item[1], item[0]))
-        ]
-        parts.append(f"<section>{table('Set aside, by reason', ('Reason', 'Texts', 'Share'), rows)}</section>\n")
-    if report.notes:
-        notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
-        parts.append(f'<section><h2>Worth knowing</h2><ul class="notes">{notes}</ul></section>\n')
+    parts.append(set_aside(report.dropped, "Texts"))
+    parts.append(worth_knowing(report.notes))
     parts.append(f"<section>{settings_table(report.settings)}</section>\n")
     parts.append("</main>\n<footer>One file, no network: it can be kept and sent as it is.</footer>\n</div>\n")
     return opening(report.title, asset("writing.css")) + "".join(parts) + closing()
@@ -271,9 +267,7 @@ def writing_summary_lines(report: WritingReport) -> list[str]:
     if rated:
         good = sum(report.scores.get(str(score), 0) for score in (3, 4, 5))
         lines.append(f"  judged by {report.judge}: {percent(good, rated)} of {number(rated)} scored 3 or more")
-    if report.dropped:
-        by_reason = sorted(report.dropped.items(), key=lambda item: (-item[1], item[0]))
-        lines.append("  set aside: " + ", ".join(f"{reason} {number(count)}" for reason, count in by_reason))
+    lines += set_aside_line(report.dropped)
     lines += [f"  note: {note}" for note in report.notes]
     # Names and reasons may come from data: nothing of them reaches a terminal as a command.
-    return ["".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines]
+    return printable(lines)

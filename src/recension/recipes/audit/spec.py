@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recension.errors import UsageError
-from recension.recipes.settings import PriorSettings, RowSettings, check_types, setting, settings
+from recension.recipes.settings import PriorSettings, RowSettings, check_effort, check_types, setting, settings
 
 DEFAULT_SCORERS: tuple[str, ...] = ("embedded",)
 MOST_OTHERS = 3
@@ -126,11 +126,7 @@ class AuditEffort:
     )
 
     def __post_init__(self) -> None:
-        check_types(self)
-        if self.workers < 0:
-            raise UsageError("--workers is 0 (automatic) or more")
-        if self.max_dropped is not None and not 0 <= self.max_dropped <= 1:
-            raise UsageError("--max-dropped is a share between 0 and 1")
+        check_effort(self)
 
 
 def named_scorers(given: tuple[str, ...]) -> tuple[str, ...]:

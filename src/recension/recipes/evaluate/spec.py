@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recension.errors import UsageError
-from recension.recipes.settings import ARGUMENT, PriorSettings, RowSettings, check_types, setting, settings
+from recension.recipes.settings import (
+    ARGUMENT,
+    PriorSettings,
+    RowSettings,
+    check_effort,
+    check_types,
+    setting,
+    settings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +79,7 @@ class EvaluateEffort:
     )
 
     def __post_init__(self) -> None:
-        check_types(self)
-        if self.workers < 0:
-            raise UsageError("--workers is 0 (automatic) or more")
-        if self.max_dropped is not None and not 0 <= self.max_dropped <= 1:
-            raise UsageError("--max-dropped is a share between 0 and 1")
+        check_effort(self)
 
 
 @dataclass(frozen=True, slots=True)

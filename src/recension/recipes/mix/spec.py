@@ -8,7 +8,7 @@ from typing import Any, Literal
 from recension.document import KINDS, Kind
 from recension.errors import UsageError
 from recension.recipes.mix.presets import check_parts
-from recension.recipes.settings import ARGUMENT, RowSettings, check_types, setting, settings
+from recension.recipes.settings import ARGUMENT, RowSettings, check_effort, check_types, setting, settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +163,4 @@ class MixEffort:
     )
 
     def __post_init__(self) -> None:
-        check_types(self)
-        if self.workers < 0:
-            raise UsageError("--workers is 0 (automatic) or more")
-        if self.max_dropped is not None and not 0 <= self.max_dropped <= 1:
-            raise UsageError("--max-dropped is a share between 0 and 1")
+        check_effort(self)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recension.errors import UsageError
-from recension.recipes.settings import RowSettings, check_types, setting, settings
+from recension.recipes.settings import RowSettings, check_effort, check_types, setting, settings
 
 POLICIES = ("replace", "accumulate", "accumulate_fixed", "chain", "anchor")
 
@@ -129,6 +129,4 @@ class SimulateEffort:
     workers: int = setting(0, "Processes. 0 = one for each core.", metavar="N", group="Effort")
 
     def __post_init__(self) -> None:
-        check_types(self)
-        if self.workers < 0:
-            raise UsageError("--workers is 0 (automatic) or more")
+        check_effort(self)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recension.errors import UsageError
-from recension.recipes.settings import ARGUMENT, check_types, setting
+from recension.recipes.settings import ARGUMENT, check_effort, check_types, setting
 
 ScaleName = Literal["tiny", "small", "paper"]
 SCALES: tuple[ScaleName, ...] = ("tiny", "small", "paper")
@@ -83,8 +83,6 @@ class StudyEffort:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        check_types(self)
-        if self.workers < 0:
-            raise UsageError("--workers is 0 (automatic) or more")
+        check_effort(self)
         if self.minutes is not None and not self.minutes > 0:
             raise UsageError("--minutes is above 0")

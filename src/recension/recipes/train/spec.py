@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recension.errors import UsageError
-from recension.recipes.settings import RowSettings, check_types, setting, settings
+from recension.recipes.settings import RowSettings, check_effort, check_types, setting, settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +192,9 @@ class TrainEffort:
     )
 
     def __post_init__(self) -> None:
-        check_types(self)
-        if self.workers < 0 or self.keep_checkpoints < 0:
-            raise UsageError("--workers and --keep-checkpoints are 0 or more")
+        check_effort(self)
+        if self.keep_checkpoints < 0:
+            raise UsageError("--keep-checkpoints is 0 or more")
         if self.diverge < 0:
             raise UsageError("--diverge is 0 (never) or more")
         if not self.checkpoint_minutes > 0:
@@ -203,5 +203,3 @@ class TrainEffort:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} is 1 or more")
-        if self.max_dropped is not None and not 0 <= self.max_dropped <= 1:
-            raise UsageError("--max-dropped is a share between 0 and 1")

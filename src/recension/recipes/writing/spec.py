@@ -8,7 +8,7 @@ from typing import Any, Literal
 from recension.document import JSON, Kind
 from recension.errors import UsageError
 from recension.methods.writing.cleaning import Rules
-from recension.recipes.settings import RowSettings, check_types, flat, setting, settings
+from recension.recipes.settings import RowSettings, check_effort, check_types, flat, setting, settings
 
 VARIANTS = ("base", "strict", "relaxed")
 FORMATS = ("parquet", "jsonl", "jsonl.gz", "jsonl.zst")
@@ -243,8 +243,8 @@ class Calls:
     )
 
     def __post_init__(self) -> None:
-        check_types(self)
-        for name in ("concurrency", "attempts", "max_requests", "max_tokens", "limit"):
+        check_effort(self)
+        for name in ("concurrency", "attempts", "max_requests", "max_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} is 1 or more")
@@ -255,8 +255,6 @@ class Calls:
             raise UsageError("--price-in and --price-out are 0 or more")
         if self.max_cost is not None and not (self.price_in or self.price_out):
             raise UsageError("--max-cost needs --price-in and --price-out, the money for a million tokens")
-        if self.max_dropped is not None and not 0 <= self.max_dropped <= 1:
-            raise UsageError("--max-dropped is a share between 0 and 1")
 
 
 def rules_of(name: str, chosen: CleaningSettings, instructions: str) -> Rules:
