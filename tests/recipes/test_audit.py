@@ -144,6 +144,14 @@ def test_scorers_count_only_where_several_agree(sides, tmp_path):
     assert all(figure.generations is None for figure in alone.figures if figure.family == "perplexity")
 
 
+def test_one_text_file_on_a_side_is_one_source_and_never_healthy(tmp_path):
+    texts = [row["text"] for row in rows()[:700]]
+    (tmp_path / "one.txt").write_text("\n".join(texts[::2]))
+    other = write_jsonl(tmp_path / "other.jsonl", [{"id": str(i), "text": text} for i, text in enumerate(texts[1::2])])
+    report = recension.audit((tmp_path / "one.txt", other), tmp_path / "out", SPEC, ONE)
+    assert report.level == "inconclusive" and any("source" in reason for reason in report.reasons)
+
+
 def test_misuse_is_told_in_one_line(sides, tmp_path):
     with pytest.raises(UsageError, match="exclude each other"):
         recension.audit(sides, tmp_path / "a", AuditSpec(pair_key="id", group_key="source", scorer=("none",)), ONE)

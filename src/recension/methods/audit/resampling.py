@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recension.methods.audit.measures import TAIL, Stretch, effects, figures_of, stretch
+from recension.methods.audit.measures import NAMES, TAIL, Stretch, effects, figures_of, stretch
 from recension.methods.audit.panel import Panel, Side
 
 Ints = NDArray[np.int64]
@@ -175,7 +175,8 @@ def left_out(found: Match) -> Floats:
     groups = distinct % SOURCES if len(distinct) > SOURCES else np.arange(len(distinct))
     group_of = dict(zip(distinct.tolist(), groups.tolist(), strict=True))
     every = whole(found.left)
-    return np.array(list(_without(found, every, np.array([group_of[c] for c in clusters.tolist()]))))
+    rows = list(_without(found, every, np.array([group_of[c] for c in clusters.tolist()])))
+    return np.array(rows).reshape(-1, len(NAMES))  # of one source alone nothing is left: no rows, and still so many figures
 
 
 def _without(found: Match, every: Stretch, groups: Ints) -> Iterator[Floats]:
