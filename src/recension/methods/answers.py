@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Literal
 
 Match = Literal["text", "number", "none"]
-MATCHES: tuple[Match, ...] = ("text", "number", "none")
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-+]?\.\d+")
 

@@ -41,7 +41,6 @@ RECIPE_VERSION = 2
 DENSITY = "density"
 DENSITY_BINS, FURTHEST = 24, 3  # of the histogram; documents shown of either end
 FEWEST_WORDS = 100
-LENGTH_BINS = 24
 
 
 def profile(
