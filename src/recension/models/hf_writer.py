@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +15,7 @@ import numpy as np
 from recension.document import JSON
 from recension.errors import MissingExtraError, ModelError
 from recension.models import hub
+from recension.models.answering import before_stop, most_of, now, number_of, rejected, seed_of, stops_of, too_long
 from recension.models.checkpoint import context_of, device_of, dtype_of
 from recension.models.templates import Chat, Refusal, chat_of
 from recension.ports import Completion, Request
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 MOST_ROWS = 64
 CPU_TOKENS = 16384  # of prompts and answers in one batch
 CUDA_TOKENS = 131072
-LONGEST = 2048  # tokens of an answer where the request sets no bound
 PATIENCE = 0.01  # seconds in which further requests may join a batch
 
 
@@ -77,12 +75,9 @@ class TransformersWriter:
             return rejected(request, ids.why, "template")
         room = self._loaded.context - len(ids)
         if room < 1:
-            why = f"the prompt has {len(ids)} tokens, and the model reads {self._loaded.context}"
-            return rejected(request, why, "too-long")
-        wanted = request.sampling.get("max_tokens")
-        most = min(room, wanted if isinstance(wanted, int) else LONGEST)
+            return too_long(request, len(ids), self._loaded.context)
         loop = asyncio.get_running_loop()
-        asked = Asked(request, ids, most, loop.create_future())
+        asked = Asked(request, ids, most_of(request, room), loop.create_future())
         self._waiting.append(asked)
         if self._work is None or self._work.done():
             self._work = loop.create_task(self._write_waiting())
@@ -179,9 +174,8 @@ def write_batch(loaded: Loaded, batch: Sequence[Asked]) -> list[Completion]:
         torch.cuda.empty_cache()
         half = len(batch) // 2
         return [*write_batch(loaded, batch[:half]), *write_batch(loaded, batch[half:])]
-    took = round(time.monotonic() - began, 4)
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return [_completion(loaded, asked, ids, (took, at)) for asked, ids in zip(batch, rows, strict=True)]
+    clock = round(time.monotonic() - began, 4), now()
+    return [_completion(loaded, asked, ids, clock) for asked, ids in zip(batch, rows, strict=True)]
 
 
 def _generate(loaded: Loaded, batch: Sequence[Asked]) -> list[list[int]]:
@@ -221,10 +215,10 @@ class _Draws:
         import torch
 
         self._width, self._known = width, known
-        heats = [float(_number(asked.request, "temperature")) for asked in batch]
+        heats = [number_of(asked.request, "temperature") for asked in batch]
         self._greedy = torch.tensor([heat <= 0 for heat in heats], device=device)[:, None]
         self._heats = torch.tensor([max(heat, 1e-4) for heat in heats], dtype=torch.float64, device=device)[:, None]
-        masses = [float(_number(asked.request, "top_p")) for asked in batch]
+        masses = [number_of(asked.request, "top_p") for asked in batch]
         self._masses = torch.tensor(masses, dtype=torch.float64, device=device)[:, None]
         self._keys = [seed_of(asked.request, asked.ids) for asked in batch]
 
@@ -276,9 +270,9 @@ def _completion(loaded: Loaded, asked: Asked, ids: list[int], clock: tuple[float
     ended = bool(ids) and ids[-1] in loaded.ends
     decode = loaded.chat.tokenizer.decode
     text = str(decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-    first = min((place for stop in stops_of(asked.request) if (place := text.find(stop)) >= 0), default=None)
-    finish = "stop" if ended or first is not None else "length"
-    text = text[:first]
+    before = before_stop(text, asked.request)
+    finish = "stop" if ended or before is not None else "length"
+    text = text if before is None else before
     usage = {"prompt_tokens": len(asked.ids), "completion_tokens": len(ids)}
     raw: dict[str, JSON] = {
         "model": loaded.name,
@@ -286,25 +280,3 @@ def _completion(loaded: Loaded, asked: Asked, ids: list[int], clock: tuple[float
         "usage": dict(usage),
     }
     return Completion(asked.request.key, text, finish, raw, usage, loaded.name, *clock)
-
-
-def rejected(request: Request, words: str, why: str) -> Completion:
-    return Completion(request.key, "", "rejected", {"error": words, "why": why})
-
-
-def _number(request: Request, name: str) -> float:
-    value = request.sampling.get(name)
-    return float(value) if isinstance(value, int | float) else 1.0
-
-
-def stops_of(request: Request) -> list[str]:
-    stops = request.sampling.get("stop") or []
-    return [
-        str(stop) for stop in ([stops] if isinstance(stops, str) else stops if isinstance(stops, list | tuple) else [])
-    ]
-
-
-def seed_of(request: Request, ids: Sequence[int]) -> int:
-    """64 bits for a request: a function of its seed and of what the model reads."""
-    told = f"{request.sampling.get('seed')}:{list(ids)}".encode()
-    return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest())

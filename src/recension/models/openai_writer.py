@@ -9,13 +9,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
 from recension.document import JSON
 from recension.errors import ModelError, UnansweredError
+from recension.models.answering import before_stop, now
 from recension.models.chat import Dialect, body_of, final_refusal, read_chat
 from recension.models.endpoint import BUSY, Reply, in_words, said, seconds
 from recension.models.pace import Pace
@@ -359,14 +359,9 @@ def _broken(error: Exception) -> str:
 
 def _stopped(answer: Completion, request: Request) -> Completion:
     """The text before a word that stops it; some servers leave the word there."""
-    stops = request.sampling.get("stop") or ()
-    words = (stops,) if isinstance(stops, str) else stops if isinstance(stops, list | tuple) else ()
-    first = min((place for word in words if word and (place := answer.text.find(str(word))) >= 0), default=None)
-    return answer if first is None else replace(answer, text=answer.text[:first], finish="stop")
+    before = before_stop(answer.text, request)
+    return answer if before is None else replace(answer, text=before, finish="stop")
 
 
 def _stamped(answer: Completion, took: float) -> Completion:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Completion(
-        answer.key, answer.text, answer.finish, answer.raw, answer.usage, answer.model, round(took, 4), at
-    )
+    return replace(answer, seconds=round(took, 4), at=now())

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recension.document import JSON
 from recension.errors import MissingExtraError, ModelError
 from recension.models import hub
+from recension.models.answering import most_of, now, number_of, rejected, seed_of, stops_of, too_long
 from recension.models.checkpoint import context_of
-from recension.models.hf_writer import LONGEST, rejected, seed_of, stops_of
 from recension.models.templates import Chat, Refusal, chat_of
 from recension.models.vllm_prior import dtype_name, unheard
 from recension.ports import Completion, Request
@@ -46,7 +45,7 @@ class VllmWriter:
             return rejected(request, ids.why, "template")
         context = int(str(self._spec["context"]))
         if len(ids) >= context:
-            return rejected(request, f"the prompt has {len(ids)} tokens, and the model reads {context}", "too-long")
+            return too_long(request, len(ids), context)
         engine = self._engine or self._start()
         began = time.monotonic()
         self._asked += 1
@@ -72,8 +71,7 @@ class VllmWriter:
             "usage": dict(usage),
         }
         took = round(time.monotonic() - began, 4)
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return Completion(request.key, written.text, finish, raw, usage, self.name, took, at)
+        return Completion(request.key, written.text, finish, raw, usage, self.name, took, now())
 
     async def close(self) -> None:
         if self._engine is not None:
@@ -95,15 +93,13 @@ class VllmWriter:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-        sampling = request.sampling
-        wanted = sampling.get("max_tokens")
         structured = None
         if request.schema is not None:  # small models like to go on with white space for ever
             structured = StructuredOutputsParams(json=dict(request.schema), disable_any_whitespace=True)
         return SamplingParams(
-            temperature=_number(sampling.get("temperature")),
-            top_p=_number(sampling.get("top_p")),
-            max_tokens=min(room, wanted if isinstance(wanted, int) else LONGEST),
+            temperature=number_of(request, "temperature"),
+            top_p=number_of(request, "top_p"),
+            max_tokens=most_of(request, room),
             seed=seed_of(request, ids) >> 1,  # it takes 63 bits
             stop=stops_of(request),
             structured_outputs=structured,
@@ -148,7 +144,3 @@ def load_vllm_writer(rest: str, dtype: str = "auto") -> VllmWriter:
         "vllm": str(vllm.__version__),
     }
     return VllmWriter(f"vllm:{Path(place).name if Path(place).is_dir() else rest}", arguments, chat, spec)
-
-
-def _number(value: JSON) -> float:
-    return float(value) if isinstance(value, int | float) else 1.0
