@@ -198,4 +198,6 @@ def _preview(found: list[Any], out: Path, machine: bool) -> None:
 
 def _plain(text: str) -> str:
     """What a model or a document says is never a command to the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    from recension.report.page import printable
+
+    return "\n".join(printable(text.split("\n")))

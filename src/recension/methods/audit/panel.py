@@ -76,9 +76,6 @@ class Panel:
     clusters: tuple[str, ...]
     sides: tuple[Side, ...]
 
-    def with_sides(self, sides: Sequence[Side]) -> Panel:
-        return replace(self, sides=tuple(sides))
-
 
 def panel_of(corpora: Sequence[Sequence[Unit]]) -> Panel:
     """Number everything. Clusters of different corpora are different ones."""
