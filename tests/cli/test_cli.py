@@ -46,6 +46,7 @@ def test_edit_tells_what_it_did_and_what_to_do_next(source, tmp_path):
         (("edit", "IN", "-o", "OUT", "-c", "none.yaml", *FLAGS), "none.yaml"),
         (("edit", "IN", "-o", "IN", *FLAGS), "choose another -o"),
         (("verify", "nowhere"), "no Recension run"),
+        (("verify", "IN"), "no Recension run"),
         (("revert", "nowhere", "-o", "OUT"), "no Recension run"),
         (("view", "nowhere"), "no Recension run"),
         (("edt",), "Did you mean 'edit'"),

@@ -127,6 +127,8 @@ def test_reparse_reads_the_answers_anew_and_asks_nobody(server, tmp_path):
     assert kept == [row["text"] for row in first if row["score"] == 5] and strict.written < same.written
     assert server.counts.received == asked
     assert recension.verify(tmp_path / "strict").sound
+    with pytest.raises(UsageError, match="read from the answers of another run"):
+        reparse(tmp_path / "same", tmp_path / "no")
     recension.edit(source, tmp_path / "edited", recension.EditSpec(prior="fake:sure"))
     with pytest.raises(UsageError, match="a run of edit; answers to read anew"):
         reparse(tmp_path / "edited", tmp_path / "no")
@@ -142,6 +144,10 @@ def test_reparse_reads_as_far_as_the_run_did_and_knows_its_rules(server, tmp_pat
     assert first.sources == again.sources == 2 and first.dropped == again.dropped
     with pytest.raises(UsageError, match="--accept: a run of rephrase knows no such rule"):
         reparse(tmp_path / "out", tmp_path / "no", ReparseSpec(accept=5))
+    unjudged = spec_for(ReformulateSpec, server.url, pairs=1, judge="none")
+    reformulate(source, tmp_path / "unjudged", unjudged, replace(QUICK, limit=1))
+    with pytest.raises(UsageError, match="--accept: nobody judged"):
+        reparse(tmp_path / "unjudged", tmp_path / "no", ReparseSpec(accept=5))
 
 
 def test_a_writer_that_was_named_wrongly_leaves_the_folder_free(server, tmp_path):

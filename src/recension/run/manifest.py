@@ -61,7 +61,7 @@ def read_manifest(out: Path) -> Manifest:
         identity = {k: v for k, v in raw.items() if k not in ("recipe", "recipe_version", "key", "decided", "facts")}
         manifest = Manifest(raw["recipe"], raw["recipe_version"], identity, raw["facts"], raw["decided"])
         recorded = raw["key"]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise OutputError(f"{out} is no Recension run: it has no {folder.MANIFEST}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutputError(f"{path} cannot be read ({error}): the folder was damaged; start over with --fresh") from None

@@ -72,6 +72,7 @@ __all__ = [
     "rephrase",
 ]
 
+JUDGED_BY = ("accept", "factuality", "max_unsupported")  # rules that need a judge's verdict
 Inputs = str | Path | Sequence[str | Path]
 
 
@@ -155,6 +156,8 @@ def reparse(
     if out.resolve() == new.resolve():
         raise OutputError("reparse writes a run of its own: name another folder with -o")
     models: Any = manifest.decided.get("models")
+    if "journal" in manifest.identity:
+        raise UsageError(f"{out} was itself read from the answers of another run: name that one")
     if not models:
         raise InputError(f"{out} holds no answers yet: run its command first")
     config: Any = dict(manifest.facts["config"])  # type: ignore[arg-type]
@@ -162,6 +165,8 @@ def reparse(
     for name in changed:
         if name not in config:
             raise UsageError(f"--{name.replace('_', '-')}: a run of {manifest.recipe} knows no such rule")
+        if name in JUDGED_BY and config.get("judge") == "none":
+            raise UsageError(f"--{name.replace('_', '-')}: nobody judged the texts of {out} (--judge none)")
     kind: Any = SPECS[manifest.recipe]
     chosen: Spec = build(kind, {**config, **changed})
     given: Any = manifest.facts["given"]
