@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tellers.words import table
 
@@ -13,10 +15,16 @@ FOUND = Path(__file__).parents[2] / "tests" / "servers" / "found.json"
 HEAD = """\
 # Servers
 
-This page is written by `docs/generate.py` from what `make check-server` saw and left in `tests/servers/found.json`. It
-installs servers that nobody here wrote, gives each a tiny Llama that is made on the spot (its answers are nonsense), asks it
-over plain HTTP what it can do, and puts our own client for `--writer openai:MODEL@URL` to it: answers, stop words, limits,
-prompts that are too long, many requests at once, schemas where the server knows them.
+`make check-server` installs servers that nobody here wrote, gives each a tiny Llama that is made on the spot (its answers are
+nonsense), asks it over plain HTTP what it can do, and puts our own client for `--writer openai:MODEL@URL` to it: answers, stop
+words, limits, prompts that are too long, many requests at once, schemas where the server knows them. It prints what it sees;
+`python tests/servers/lane.py --record` also writes it to `tests/servers/found.json`, from which `docs/generate.py` writes this
+page.
+"""
+
+BY_HAND = """\
+Cells with a star were entered by hand: no record of a run stands behind them. The lane did not yet write down whether the
+contract held when the other cells were recorded, but only printed it. The next `--record` replaces them.
 """
 
 TAIL = """\
@@ -45,9 +53,18 @@ def page() -> str:
     found = json.loads(FOUND.read_text(encoding="utf-8"))
     names = list(dict.fromkeys(name for told in found.values() for name in told["seen"]))
     head = ("", *(f"{name} {told['version']}" for name, told in found.items()))
-    rows = [(name, *(_cell(told["seen"].get(name, "")) for told in found.values())) for name in names]
-    rows.append(("**our client's contract**", *("holds" if told["contract"] else "broken" for told in found.values())))
-    return f"{HEAD}\n{table(head, rows)}\n\n{TAIL}"
+    rows = [
+        (name, *(_cell(told["seen"].get(name, "")) + _star(told, name) for told in found.values())) for name in names
+    ]
+    held = (("holds" if told["contract"] else "broken") + _star(told, "contract") for told in found.values())
+    rows.append(("**our client's contract**", *held))
+    by_hand = f"{BY_HAND}\n" if any(told.get("by_hand") for told in found.values()) else ""
+    return f"{HEAD}\n{table(head, rows)}\n\n{by_hand}{TAIL}"
+
+
+def _star(told: Mapping[str, Any], name: str) -> str:
+    """What no run recorded is marked; a recording by the lane names nothing `by_hand`."""
+    return " \\*" if name in told.get("by_hand", ()) else ""
 
 
 def _cell(words: str) -> str:
