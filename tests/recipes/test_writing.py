@@ -15,7 +15,16 @@ import pytest
 
 import recension
 from recension.cli.output import confirm_fresh
-from recension.errors import BudgetError, InputError, ModelError, OutputError, TooManyDroppedError, UsageError
+from recension.errors import (
+    BudgetError,
+    InputError,
+    ManifestMismatchError,
+    ModelError,
+    OutputError,
+    TooManyDroppedError,
+    UsageError,
+)
+from recension.models.fake import FakeWriter
 from recension.models.fake_server import FakeServer, Faults
 from recension.recipes.settings import build
 from recension.recipes.writing import (
@@ -148,6 +157,34 @@ def test_reparse_reads_as_far_as_the_run_did_and_knows_its_rules(server, tmp_pat
     reformulate(source, tmp_path / "unjudged", unjudged, replace(QUICK, limit=1))
     with pytest.raises(UsageError, match="--accept: nobody judged"):
         reparse(tmp_path / "unjudged", tmp_path / "no", ReparseSpec(accept=5))
+
+
+class Changed(FakeWriter):
+    """A model under the same name, of which other files are there now."""
+
+    files = "first"
+
+    @property
+    def spec(self):
+        return {**super().spec, "files": self.files}
+
+    async def close(self) -> None:
+        pass
+
+
+def test_a_lent_writer_writes_and_another_model_under_its_name_does_not_go_on_with_its_run(tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", rows(3))
+    writer = Changed(
+        lambda request: "The harbour of the town was frozen, and crews took all cargo across the ice on sledges."
+    )
+    spec = build(RephraseSpec, {"writer": recension.lend_writer("ours", writer), "least_words": 5, "least_coverage": 0.0,
+                                "shortest": 0.0})  # fmt: skip
+    assert rephrase(source, tmp_path / "out", spec, replace(QUICK, limit=1)).written == 1
+    assert rephrase(source, tmp_path / "out", spec, replace(QUICK, limit=2)).written == 2
+    writer.files = "second"
+    with pytest.raises(ManifestMismatchError, match="own:ours is another model than when"):
+        rephrase(source, tmp_path / "out", spec, QUICK)
+    assert writer.calls == 2 and recension.verify(tmp_path / "out").sound
 
 
 def test_a_writer_that_was_named_wrongly_leaves_the_folder_free(server, tmp_path):

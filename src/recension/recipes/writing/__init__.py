@@ -16,10 +16,11 @@ prompts.py, prompts/   the words
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from recension.corpus import Piece, Record, check_unchanged, expected_size, read_piece
+from recension.corpus import Piece, Record, check_unchanged, expected_size
 from recension.engines.loop import LoopEngine
 from recension.errors import InputError, OutputError, UsageError
 from recension.recipes.pages import as_inputs, check_some, identity_of, look_over
@@ -34,6 +35,7 @@ from recension.recipes.writing.job import (
     manifest_of,
     names_of,
     prepare,
+    records,
     specs_decided,
     verb_of,
 )
@@ -127,10 +129,10 @@ def preview(
     def look() -> list[tuple[Record, Units]]:
         with open_run(out, manifest_of(job)) as run, opened(out, calls, observer) as session:
             _load(run, session, job, calls, observer)
-            records = _first(job, count)
+            rows = list(islice(records(job), count))
             written = verb_of(job, session)
-            found = session.loop.run_until_complete(together(*(written(record) for record in records)))
-        return list(zip(records, found, strict=True))
+            found = session.loop.run_until_complete(together(*(written(record) for record in rows)))
+        return list(zip(rows, found, strict=True))
 
     return off_loop(look)
 
@@ -241,14 +243,3 @@ def _task(run: Run, session: Session, job: Job, calls: Calls) -> WriteTask:
         author=Author(job.verb, job.kind, model, run.name),
         window=job.window(calls.concurrency),
     )
-
-
-def _first(job: Job, count: int) -> list[Record]:
-    found: list[Record] = []
-    for piece in job.corpus.pieces(job.shard_bytes, None):
-        for row in read_piece(piece, job.corpus.reading, job.corpus.layout):
-            if isinstance(row, Record):
-                found.append(row)
-            if len(found) == count:
-                return found
-    return found

@@ -6,14 +6,15 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from recension.corpus import Record, expected_size, read_piece
+from recension.corpus import expected_size
 from recension.document import Document
 from recension.models.counting import count_tokens
 from recension.recipes.writing.desk import Text
-from recension.recipes.writing.job import Job
+from recension.recipes.writing.job import Job, records
 from recension.recipes.writing.prompts import Value
 from recension.recipes.writing.sources import Part, parts_of, unfit
 from recension.recipes.writing.spec import Calls, ComposeSpec, ReformulateSpec
@@ -66,10 +67,11 @@ class _Measured(NamedTuple):
 
 def estimate(job: Job, out: Path, calls: Calls) -> Estimate:
     """From the first documents of the input, and the answers that are in the journal of `out` already."""
-    documents, size = _sample(job)
-    asked = [_asked(job, document) for document in documents]
+    sample = list(islice(records(job), SAMPLE))
+    size = sum(row.place.length or len(row.document.text.encode()) for row in sample)
+    asked = [_asked(job, row.document) for row in sample]
     measured = _measured(out)
-    total = round(len(documents) * max(expected_size(job.corpus) / size, 1.0)) if size else 0
+    total = round(len(sample) * max(expected_size(job.corpus) / size, 1.0)) if size else 0
     total = min(total, calls.limit) if calls.limit else total
     number, read, written = (_carried([one[i] for one in asked], total) for i in range(3))
     if measured.answers >= ENOUGH:
@@ -82,7 +84,7 @@ def estimate(job: Job, out: Path, calls: Calls) -> Estimate:
     return Estimate(
         files=len(job.corpus.files),
         documents=total,
-        sampled=len(documents),
+        sampled=len(sample),
         calls=number,
         read_tokens=read,
         written_tokens=written,
@@ -90,20 +92,6 @@ def estimate(job: Job, out: Path, calls: Calls) -> Estimate:
         seconds=seconds,
         measured=measured.answers,
     )
-
-
-def _sample(job: Job) -> tuple[list[Document], int]:
-    """Documents from the beginning of the input, and the bytes that they stand for."""
-    found: list[Document] = []
-    size = 0
-    for piece in job.corpus.pieces(job.shard_bytes, None):
-        for row in read_piece(piece, job.corpus.reading, job.corpus.layout):
-            if isinstance(row, Record):
-                found.append(row.document)
-                size += row.place.length or len(row.document.text.encode())
-            if len(found) == SAMPLE:
-                return found, size
-    return found, size
 
 
 def _asked(job: Job, document: Document) -> _Asked:

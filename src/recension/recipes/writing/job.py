@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from recension import __version__
-from recension.corpus import Corpus, open_corpus
+from recension.corpus import Corpus, Record, open_corpus, read_piece
 from recension.document import JSON, Kind
-from recension.errors import UsageError
+from recension.errors import ManifestMismatchError, UsageError
 from recension.methods.writing.cleaning import Rules
 from recension.models.counting import count_tokens
 from recension.models.writers import KINDS as WRITERS
@@ -31,6 +31,7 @@ Spec = ReformulateSpec | RephraseSpec | ComposeSpec
 SPECS: dict[str, type[Spec]] = {"reformulate": ReformulateSpec, "rephrase": RephraseSpec, "compose": ComposeSpec}
 RECIPE_VERSION = 1
 UNKEYED = ("device",)  # where an hf: model runs
+WEIGHTS = ("name", "revision", "files")  # of what is known of a model: which it is, not how it is run
 JUDGED = ("pairs", "more_pairs", "judge", "repair")
 
 
@@ -150,13 +151,32 @@ def _desk(job: Job, session: Session, name: str, temperature: float) -> Desk:
     )
 
 
+def records(job: Job) -> Iterator[Record]:
+    """The rows of the input from its beginning."""
+    for piece in job.corpus.pieces(job.shard_bytes, None):
+        for row in read_piece(piece, job.corpus.reading, job.corpus.layout):
+            if isinstance(row, Record):
+                yield row
+
+
 def names_of(job: Job) -> list[str]:
     """The writers that a job asks."""
     return [job.writing.writer, *([job.judge] if job.judge else [])]
 
 
 def specs_decided(run: Run, specs: Mapping[str, Mapping[str, JSON]]) -> None:
-    """Keep what is known of each model beside the answers, for a later `reparse` that asks nobody."""
-    if "models" not in run.manifest.decided:
+    """Keep what is known of each model beside the answers, for a later `reparse` that asks nobody.
+
+    A folder or name may hold another model by now: its texts do not belong into a run that says who wrote all of them.
+    """
+    known: Any = run.manifest.decided.get("models")
+    if known is None:
         told: Any = {name: dict(spec) for name, spec in specs.items()}
         run.decide("models", told)
+        return
+    for name, spec in specs.items():
+        if any(known[name].get(part) != spec.get(part) for part in WEIGHTS):
+            raise ManifestMismatchError(
+                f"{name} is another model than when {run.out} was begun: put the old one back, choose another -o, or start "
+                "over with --fresh"
+            )
