@@ -41,7 +41,7 @@ def load_classifier(name: str, device: str = "auto") -> Classifier:
     place = folder / "model" if (folder / "model" / CARD).is_file() else folder
     try:
         state = (place / WEIGHTS).stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ModelError(
             f"--head {folder}: no head is there; write a folder of `recension select train-head`, or hf:NAME"
         ) from None
