@@ -58,9 +58,11 @@ def test_limits():
     assert theory.accumulated(5000)[-1] == pytest.approx(math.pi**2 / 6, rel=1e-3)
     assert theory.accumulated_fixed(400, 0)[-1] == pytest.approx(math.pi**2 / 2 - 2, rel=5e-3)
     assert theory.chained([0.125] * 19, 0)[-1] == pytest.approx(1 + 19 * (2 * 0.125 - 0.125**2))
-    assert theory.anchored(0.125, 60, 0.1)[-1] == pytest.approx(theory.anchor_limit(0.125, 0.1))
-    assert theory.same_set(0.2, 60, 0)[-1] == pytest.approx(theory.same_set_limit(0.2))
-    assert theory.same_set(0.2, 60, 1e-6)[-1] == pytest.approx(theory.same_set_limit(0.2), rel=1e-3)
+    q, h = 0.125, 0.1
+    settled = (1 + 2 * q * (1 - q) * (1 - h)) / (1 - q**2 - q * (1 - q) * h)
+    assert theory.anchored(q, 60, h)[-1] == pytest.approx(settled)
+    assert theory.same_set(0.2, 60, 0)[-1] == pytest.approx(1.4 / 0.96)  # (1 + 2q) / (1 - q^2)
+    assert theory.same_set(0.2, 60, 1e-6)[-1] == pytest.approx(1.4 / 0.96, rel=1e-3)
     assert theory.same_set(1.0, 7, 0.3) == pytest.approx(theory.replaced(7))
     values, weights = theory.wachter(0.1, 0.3)  # fewer rows than features: most directions have no part in them
     assert (weights.sum(), weights @ values) == pytest.approx((1, 0.1), rel=1e-3)

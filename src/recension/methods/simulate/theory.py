@@ -62,10 +62,6 @@ def anchored(share: float, generations: int, h: float) -> list[float]:
     return found
 
 
-def anchor_limit(share: float, h: float) -> float:
-    return (1 + 2 * share * (1 - share) * (1 - h)) / (1 - share**2 - share * (1 - share) * h) if share < 1 else math.inf
-
-
 def same_set(share: float, generations: int, h: float, samples: int | None = None) -> list[float]:
     """The same rows in every generation; of a random number, where there are so many `samples` of which each is chosen or not.
 
@@ -84,10 +80,6 @@ def same_set(share: float, generations: int, h: float, samples: int | None = Non
         again = sum((values ** (2 * k + 1) for k in range(n - 1)), np.zeros_like(values))
         found.append(float(weights @ (kept**2 * (1 - values) + values ** (2 * n - 1) + again)))
     return found
-
-
-def same_set_limit(share: float) -> float:
-    return (1 + 2 * share) / (1 - share**2) if share < 1 else math.inf
 
 
 def wachter(share: float, h: float) -> tuple[np.ndarray, np.ndarray]:
