@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -174,6 +175,12 @@ def test_a_number_of_words_or_tokens_is_filled_and_not_exceeded(corpora, tmp_pat
     tokens = spec(corpora[1], keep=None, keep_tokens=3_000, tokenizer=str(tokenizer), tail_words=0)
     fewer = recension.select(corpora[0], tmp_path / "tokens", tokens, ONE)
     assert 0 < fewer.kept_words < report.kept_words
+    same = recension.select(corpora[0], tmp_path / "tokens", replace(tokens, tokenizer="embedded"), ONE)
+    assert same == fewer  # what it counts with is in the key, and not what that is called
+    with pytest.raises(ManifestMismatchError):
+        recension.select(corpora[0], tmp_path / "tokens", replace(tokens, tokenizer="bytes"), ONE)
+    with pytest.raises(ModelError, match="there is no such file"):
+        recension.select(corpora[0], tmp_path / "none", replace(tokens, tokenizer="none.json"), ONE)
 
 
 def test_a_band_of_perplexity_is_kept(corpora, tmp_path):
@@ -223,6 +230,8 @@ def test_a_head_is_trained_and_chooses(corpora, tmp_path):
     kept = [json.loads(row["metadata"])["domain"] for row in read(tmp_path / "out")]
     assert kept.count("fiction") > 50 and kept.count("math") < 10 and found.kept == len(kept)
     assert all((row["score"] >= 2.5) == row["kept"] for row in read(tmp_path / "out", "scores"))
+    with pytest.raises(ModelError, match="no head is there"):
+        recension.select(corpora[0], tmp_path / "other", replace(chosen, head=str(source)), ONE)
     (tmp_path / "head" / "model" / "head.safetensors").write_bytes(b"broken")
     with pytest.raises(ModelError, match="damaged"):
         recension.select(

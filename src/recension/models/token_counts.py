@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,11 +45,14 @@ class TokenCounter:
         found = _loaded(self.tokenizer).encode_batch_fast(list(texts), add_special_tokens=False)
         return np.array([len(encoding) for encoding in found], np.int64)
 
+    def total(self, texts: Sequence[str]) -> int:
+        return int(self.count(texts).sum())
+
     def beginning(self, text: str, tokens: int) -> str:
         """The longest beginning of a text that has so many tokens, or the one that comes nearest to it from below."""
         best, most = "", 0
         for end in self._ends(text, tokens):
-            counted = int(self.count([text[:end]])[0])
+            counted = self.total([text[:end]])
             if counted == tokens:
                 return text[:end]
             if most < counted < tokens:
@@ -86,8 +89,13 @@ def token_counter(name: str) -> TokenCounter:
     if name == "words":
         return TokenCounter(name, "words")
     if name == "embedded":
-        return TokenCounter(name, "tokenizer", EMBEDDED.read_text(encoding="utf-8"))
+        return _embedded()
     return TokenCounter(name, "tokenizer", _serial(name.removeprefix("hf:")))
+
+
+@cache
+def _embedded() -> TokenCounter:
+    return TokenCounter("embedded", "tokenizer", EMBEDDED.read_text(encoding="utf-8"))
 
 
 def _serial(name: str) -> str:
@@ -102,6 +110,10 @@ def _serial(name: str) -> str:
         raise ModelError(
             f"tokenizer {name}: the folder holds no tokenizer.json, nor the vocab.json and merges.txt of GPT-2"
         )
+    if place.is_file():
+        raise ModelError(f"tokenizer {name}: the file is no tokenizer.json")
+    if place.suffix == ".json" or place.is_absolute() or name.startswith("."):
+        raise ModelError(f"tokenizer {name}: there is no such file or folder")
     try:
         import transformers  # noqa: F401
     except ImportError as error:

@@ -183,7 +183,7 @@ class DrawTask:
                 into.readings += [(at, n, *facts, False) for n in range(1, row.readings + 1)]
             if row.keep:
                 text = self.counter.beginning(row.document.text, row.keep)
-                tokens = int(self.counter.count([text])[0])
+                tokens = self.counter.total([text])
                 at = into.height + len(out)
                 out.append(OutRow(row.record, replace(row.document, text=text), {"text": text}))
                 into.readings.append((at, row.readings + 1, row.number, source.number, tokens, kind, age, True))

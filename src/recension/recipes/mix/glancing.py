@@ -69,7 +69,7 @@ def _tokens(job: MixJob, number: int) -> int:
     pieces = list(islice(corpus.pieces(GLANCE_BYTES), 2))
     for piece in pieces[:1]:
         rows = [row for row in read_piece(piece, corpus.reading, corpus.layout) if isinstance(row, Record)]
-        tokens = int(job.counter.count([row.document.text for row in rows]).sum())
+        tokens = job.counter.total([row.document.text for row in rows])
         read = piece.size
     return tokens if len(pieces) < 2 else round(tokens * expected_size(corpus) / max(read, 1))
 

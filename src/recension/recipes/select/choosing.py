@@ -16,6 +16,7 @@ from recension.engines.local import LocalEngine, available_cores
 from recension.errors import InputError, TooManyDroppedError
 from recension.models.classifiers import load_classifier
 from recension.models.embedders import load_embedder
+from recension.models.token_counts import token_counter
 from recension.recipes.audit.counting import shard_size as large_shards
 from recension.recipes.audit.stages import Bench
 from recension.recipes.edit import shard_size as small_shards
@@ -128,7 +129,7 @@ def _job(inputs: Sequence[str], out: Path, spec: SelectSpec, effort: SelectEffor
         prior=prior,
         head=spec.head,
         embedder=spec.embedder,
-        tokenizer=spec.tokenizer,
+        counter=None if spec.tokenizer is None else token_counter(spec.tokenizer),
         domain_key=spec.domain_key,
         options=options_of(spec.model),
     )
@@ -153,7 +154,7 @@ def _needed(spec: SelectSpec) -> list[Path]:
 
 def _manifest(job: _Job, given: list[str]) -> Manifest:
     spec = job.spec
-    unkeyed = ("target", "prior", "head", "embedder", "workers", "shard_bytes")
+    unkeyed = ("target", "prior", "head", "embedder", "tokenizer", "shard_bytes")
     identity: dict[str, JSON] = {
         "spec": {
             **{name: value for name, value in flat(spec).items() if name not in unkeyed},
@@ -163,6 +164,7 @@ def _manifest(job: _Job, given: list[str]) -> Manifest:
         "inputs": [identity_of(file) for file in job.corpus.files],
         "target": [identity_of(file) for file in job.target.files] if job.target else [],
         "layout": job.corpus.layout.to_json(),
+        "tokenizer": None if job.wanted.counter is None else job.wanted.counter.spec,
         "models": list(_models(job)),
     }
     facts: dict[str, JSON] = {

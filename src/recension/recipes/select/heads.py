@@ -15,6 +15,7 @@ from recension import __version__
 from recension.corpus import BadRow, Corpus, Record, check_unchanged, column_value, open_corpus, read_piece, set_aside
 from recension.document import JSON
 from recension.errors import InputError, TooManyDroppedError
+from recension.identity import content_hash
 from recension.methods.select.head import Sums, fitted, scores
 from recension.models.classifiers import head_files
 from recension.models.embedders import load_embedder
@@ -135,8 +136,6 @@ def _labelled(
     corpus: Corpus, spec: HeadSpec, shard: ShardWriter
 ) -> Iterator[tuple[list[str], NDArray[np.float64], NDArray[np.bool_]]]:
     """Texts with their scores, and which of them are held out; what has no score goes to the shard."""
-    from recension.identity import content_hash
-
     for piece in corpus.pieces(PIECE_BYTES, spec.limit):
         for batch in rounds(read_piece(piece, corpus.reading, corpus.layout)):
             texts: list[str] = []

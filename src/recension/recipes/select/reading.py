@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from recension.methods.select.tail import Holding
 from recension.models.classifiers import load_classifier
 from recension.models.embedders import load_embedder
 from recension.models.load import PriorOptions
-from recension.models.ngram_tokens import open_tokenizer
+from recension.models.token_counts import TokenCounter
 from recension.ports import Ask
 from recension.recipes.priors import load
 from recension.recipes.select.sheets import READ, Features, SheetMaker, place, store
@@ -41,7 +41,7 @@ class Wanted:
     prior: str = ""
     head: str = ""
     embedder: str = "static"
-    tokenizer: str | None = None
+    counter: TokenCounter | None = None
     domain_key: str = ""
     options: PriorOptions = PriorOptions()
 
@@ -78,7 +78,8 @@ class ReadTask:
         check_unchanged(piece.files)
         maker, holding, gathered = SheetMaker(), Holding(), _Gathered(self.wanted)
         good_rows = 0
-        as_bytes = self.wanted.method == "dsir" and self.wanted.hash == "fast" and not self.wanted.tokenizer
+        counter = self.wanted.counter
+        as_bytes = self.wanted.method == "dsir" and self.wanted.hash == "fast" and counter is None
         wish = Wish(self.wanted.domain_key, as_bytes)
         for batch in read_texts(piece, self.reading, self.layout, wish):
             good = np.array([text is not None for text in batch.texts], dtype=np.bool_)
@@ -89,7 +90,7 @@ class ReadTask:
             holding.add(bags, [name for name, there in zip(names, good.tolist(), strict=True) if there])
             gathered.add(texts, bags, good_rows)
             columns = {"good": good, "words": _spread(bags.words, good), "digests": _spread(bags.digests, good)}
-            columns["tokens"] = _spread(self._tokens(texts), good) if self.wanted.tokenizer else columns["words"]
+            columns["tokens"] = columns["words"] if counter is None else _spread(counter.count(texts), good)
             maker.add(batch, names, columns)
             good_rows += len(texts)
         check_unchanged(piece.files)
@@ -112,11 +113,6 @@ class ReadTask:
     @cached_property
     def _published(self) -> Published:
         return Published()
-
-    def _tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        tokenizer = load_tokenizer(self.wanted.tokenizer or "")
-        found = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return np.fromiter((len(one.ids) for one in found), dtype=np.int64, count=len(texts))
 
 
 def _spread(values: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
@@ -197,14 +193,3 @@ class TargetTask:
 
 def merge_counts(left: bytes, right: bytes) -> bytes:
     return (np.frombuffer(left, np.int64) + np.frombuffer(right, np.int64)).tobytes()
-
-
-@lru_cache(maxsize=1)
-def load_tokenizer(name: str) -> Any:
-    """A tokenizer.json, or the fast tokenizer of a model."""
-    if Path(name).is_file():
-        return open_tokenizer(Path(name))
-    from recension.models import hub
-
-    place, revision = hub.split_name(name.removeprefix("hf:"))
-    return hub.tokens_of(hub.load_fast(place, revision)).tokenizer

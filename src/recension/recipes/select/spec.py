@@ -42,7 +42,7 @@ class SelectSpec:
         group="Choice",
     )  # fmt: skip
     tokenizer: str | None = setting(
-        None, "What counts as a token for --keep-tokens: the tokenizer of a model, or a tokenizer.json.",
+        None, "What counts tokens for --keep-tokens, as in mix: embedded, bytes, a tokenizer.json, a name on the hub.",
         metavar="NAME_OR_PATH", group="Choice",
     )  # fmt: skip
     min_words: int | None = setting(

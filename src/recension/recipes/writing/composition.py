@@ -9,6 +9,7 @@ from typing import Any
 from recension.corpus import Record, column_value
 from recension.document import Document
 from recension.methods.writing.cleaning import Rules, flaw, tidy
+from recension.models.token_counts import TokenCounter
 from recension.recipes.writing.desk import Desk, Prompt, Text, draw_of
 from recension.recipes.writing.reformulation import SHOWN
 from recension.recipes.writing.rows import Units, Written
@@ -23,7 +24,7 @@ class Compose:
     desk: Desk
     styles: Mapping[str, Prompt]
     rules: Rules
-    tokens: Any
+    counter: TokenCounter
 
     async def __call__(self, record: Record) -> Units:
         units = Units()
@@ -33,7 +34,7 @@ class Compose:
             units.lose("empty", "there is no text in it")
             return units
         units.tally.count("kept", "documents")
-        units.tally.count("kept", "source tokens", by=sum(self.tokens([seed])))
+        units.tally.count("kept", "source tokens", by=self.counter.total([seed]))
         style, audience = (
             self._drawn(document, "style", self.spec.style),
             self._drawn(document, "audience", self.spec.audience),
@@ -55,7 +56,7 @@ class Compose:
             return units
         units.tally.count("genres", style, "kept")
         units.tally.count("matrix", style, audience)
-        units.tally.count("kept", "tokens", by=sum(self.tokens([text])))
+        units.tally.count("kept", "tokens", by=self.counter.total([text]))
         units.tally.example("kept", id=document.id, detail=topic or "", **example)
         units.written.append(Written(text, style, audience=audience, topic=topic))
         return units

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from recension.corpus import expected_size
 from recension.document import Document
-from recension.models.counting import count_tokens
+from recension.models.token_counts import token_counter
 from recension.recipes.writing.desk import Text
 from recension.recipes.writing.job import Job, records
 from recension.recipes.writing.prompts import Value
@@ -114,7 +114,7 @@ def _asked(job: Job, document: Document) -> _Asked:
 
 
 def _of_part(job: Job, part: Part) -> _Asked:
-    spec, [source] = job.spec, count_tokens([part.text])
+    spec, source = job.spec, token_counter("embedded").total([part.text])
     if not isinstance(spec, ReformulateSpec):
         lengths = [_length(prompt.messages({"source": Text(part.text)})) for prompt in job.prompts.values()]
         return _Asked(len(lengths), sum(lengths), source * len(lengths))
@@ -129,7 +129,7 @@ def _of_part(job: Job, part: Part) -> _Asked:
 
 
 def _length(messages: Sequence[Mapping[str, str]]) -> int:
-    return sum(count_tokens([message["content"] for message in messages]))
+    return token_counter("embedded").total([message["content"] for message in messages])
 
 
 def _carried(values: Sequence[float], total: int) -> Range:

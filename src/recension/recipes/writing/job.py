@@ -12,7 +12,7 @@ from recension.corpus import Corpus, Record, open_corpus, read_piece
 from recension.document import JSON, Kind
 from recension.errors import ManifestMismatchError, UsageError
 from recension.methods.writing.cleaning import Rules
-from recension.models.counting import count_tokens
+from recension.models.token_counts import token_counter
 from recension.models.writers import KINDS as WRITERS
 from recension.recipes.edit import shard_size
 from recension.recipes.pages import encodable, identity_of, reading_of
@@ -123,15 +123,16 @@ def manifest_of(job: Job, earlier: str | None = None) -> Manifest:
 def verb_of(job: Job, session: Session) -> Verb:
     """The verb with the desks at which it asks."""
     spec, desk = job.spec, _desk(job, session, job.writing.writer, job.writing.temperature)
+    counter = token_counter("embedded")  # one measure for every writer
     if isinstance(spec, ReformulateSpec):
         judge = _desk(job, session, job.judge, 0.0) if job.judge else None
         return Reformulate(
-            spec, desk, judge, rules_of(spec.variant, spec.cleaning, job.prompts[spec.variant].text), count_tokens
+            spec, desk, judge, rules_of(spec.variant, spec.cleaning, job.prompts[spec.variant].text), counter
         )
     if isinstance(spec, RephraseSpec):
         by_style = {name: rules_of(name, spec.cleaning, prompt.text) for name, prompt in job.prompts.items()}
-        return Rephrase(spec, desk, job.prompts, by_style, count_tokens)
-    return Compose(spec, desk, job.prompts, Rules.of("compose"), count_tokens)
+        return Rephrase(spec, desk, job.prompts, by_style, counter)
+    return Compose(spec, desk, job.prompts, Rules.of("compose"), counter)
 
 
 def _desk(job: Job, session: Session, name: str, temperature: float) -> Desk:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from recension.corpus import Record
 from recension.document import Document
 from recension.methods.writing.cleaning import Rules, flaw, tidy
 from recension.methods.writing.judging import Verdict, read_verdict, unsupported, verdict_schema
 from recension.methods.writing.pairs import Pair, fresh_pairs, pairs_schema, read_pairs
+from recension.models.token_counts import TokenCounter
 from recension.recipes.writing.desk import Answer, Desk, Text, draw_of, load_prompt, together
 from recension.recipes.writing.rows import Units, Written
 from recension.recipes.writing.sources import Part, parts_of, unfit
@@ -38,7 +39,7 @@ class Reformulate:
     desk: Desk
     judge: Desk | None
     rules: Rules
-    tokens: Any  # texts to their numbers of tokens
+    counter: TokenCounter
 
     async def __call__(self, record: Record) -> Units:
         units = Units()
@@ -49,7 +50,7 @@ class Reformulate:
         parts = parts_of(document.text, self.spec.source.part_characters)
         units.tally.count("kept", "documents")
         units.tally.count("kept", "parts", by=len(parts))
-        units.tally.count("kept", "source tokens", by=sum(self.tokens([part.text for part in parts])))
+        units.tally.count("kept", "source tokens", by=self.counter.total([part.text for part in parts]))
         for part, found in zip(parts, await together(*(self._part(document, p, units) for p in parts)), strict=True):
             self._settle(document, part, found, units)
         return units
@@ -135,7 +136,7 @@ class Reformulate:
     def _settle(self, document: Document, part: Part, drafts: list[Draft], units: Units) -> None:
         """Drafts to rows and losses, in order, and into the tables of the report."""
         texts = [draft.text for draft in drafts if not draft.trouble]
-        units.tally.count("kept", "tokens", by=sum(self.tokens(texts)))
+        units.tally.count("kept", "tokens", by=self.counter.total(texts))
         for number, draft in enumerate(drafts, start=1):
             genre, audience = draft.pair.genre_name, draft.pair.audience_name
             example = {"source": part.text[:SHOWN], "text": draft.text[:SHOWN], "genre": draft.pair.genre,

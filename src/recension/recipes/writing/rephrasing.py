@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from recension.corpus import Record
 from recension.document import Document
 from recension.methods.writing.cleaning import Rules, flaw, tidy
+from recension.models.token_counts import TokenCounter
 from recension.recipes.writing.desk import Desk, Prompt, Text, draw_of, together
 from recension.recipes.writing.reformulation import SHOWN
 from recension.recipes.writing.rows import Units, Written
@@ -24,7 +24,7 @@ class Rephrase:
     desk: Desk
     styles: Mapping[str, Prompt]
     rules: Mapping[str, Rules]
-    tokens: Any
+    counter: TokenCounter
 
     async def __call__(self, record: Record) -> Units:
         units = Units()
@@ -37,7 +37,7 @@ class Rephrase:
         parts = parts_of(document.text, self.spec.source.part_characters)
         units.tally.count("kept", "documents")
         units.tally.count("kept", "parts", by=len(parts))
-        units.tally.count("kept", "source tokens", by=sum(self.tokens([part.text for part in parts])))
+        units.tally.count("kept", "source tokens", by=self.counter.total([part.text for part in parts]))
         if self.spec.mix_source == "interleave":
             self._keep_source(document, units)
         asked = [(part, number, style) for part in parts for number, style in enumerate(self.styles, start=1)]
@@ -70,7 +70,7 @@ class Rephrase:
                 units.tally.example(trouble, id=document.id, detail=detail, **example)
             return
         units.tally.count("genres", style, "kept")
-        units.tally.count("kept", "tokens", by=sum(self.tokens([text])))
+        units.tally.count("kept", "tokens", by=self.counter.total([text]))
         units.tally.example("kept", id=document.id, detail=style, **example)
         if self.spec.mix_source == "append":
             text = f"{part.text}\n\n{text}"
