@@ -17,6 +17,7 @@ from recension.cli.main import main
 from recension.errors import InputError, ModelError, UnreachableError, UsageError
 from recension.models.token_counts import token_counter
 from recension.recipes.mix import read_recipe
+from recension.recipes.mix.recipe import with_flags
 from recension.run.progress import Progress
 from tests.recipes.conftest import make_rows, read, tree, write_jsonl
 
@@ -278,6 +279,13 @@ def test_a_recipe_says_what_is_wrong_and_where(tmp_path, text, said):
     with pytest.raises(UsageError, match=said):
         recension.mix(file, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_flag_takes_the_place_of_a_source_and_never_of_another_flag():
+    written = [MixSource("a", ("x",)), MixSource("b", ("y",))]
+    assert [s.path for s in with_flags(written, ["a=z", "c=w weight=2"])] == [("z",), ("y",), ("w",)]
+    with pytest.raises(UsageError, match="two --source are called 'a'"):
+        with_flags([], ["a=x", "a=y"])
 
 
 def test_a_source_that_is_too_small_says_by_how_much(tmp_path):

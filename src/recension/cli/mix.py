@@ -12,7 +12,7 @@ from recension.cli.flags import GroupedCommand, GroupedOption, flags
 from recension.cli.output import common, confirm_fresh, done, observe
 from recension.cli.progress import emit
 from recension.errors import UsageError
-from recension.recipes.mix.recipe import read_recipe, source_of
+from recension.recipes.mix.recipe import read_recipe, with_flags
 from recension.recipes.mix.spec import MixEffort, MixSpec
 from recension.recipes.settings import build
 from recension.run.folder import output_path
@@ -58,10 +58,10 @@ def mix(ctx: click.Context, /, source: tuple[str, ...], output: str | None, dry_
     """
     from recension.recipes import mix as verb
 
-    given = {item.name: item for item in (*ctx.meta.get("sources", ()), *(source_of(words) for words in source))}
-    if not given:
+    sources = with_flags(ctx.meta.get("sources", ()), source)
+    if not sources:
         raise UsageError("name a recipe, or sources with --source NAME=PATH")
-    spec, effort = build(MixSpec, {**values, "sources": tuple(given.values())}), build(MixEffort, values)
+    spec, effort = build(MixSpec, {**values, "sources": sources}), build(MixEffort, values)
     machine = bool(values["machine"])
     if dry_run:
         _show(verb.plan_mix(spec), machine)

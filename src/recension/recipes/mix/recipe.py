@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from recension.recipes.settings import build, fits, hints_of, said
 _COUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?(?:e\+?[0-9]+)?) ?([kmbt]?)", re.IGNORECASE)
 _TIMES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 _KINDS = (*KINDS,)
+_CORPUS = " (a corpus is named with --source NAME=PATH)"
 
 
 def count(value: Any) -> int | None:
@@ -50,13 +51,13 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"recipe {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"recipe {path} is not a text file") from None
+        raise UsageError(f"recipe {path} is not a text file{_CORPUS}") from None
     try:
         loader = yaml.SafeLoader(raw)
         node = loader.get_single_node()
         entries = list(_entries(loader, node, str(path), "")) if node is not None else []
     except yaml.YAMLError as error:
-        raise UsageError(f"recipe {path} cannot be parsed: {' '.join(str(error).split())}") from None
+        raise UsageError(f"recipe {path} cannot be parsed: {' '.join(str(error).split())}{_CORPUS}") from None
     known = hints_of(MixSpec)
     chosen: dict[str, Any] = {}
     for entry in entries:
@@ -183,7 +184,17 @@ def _beside(given: str, recipe: Path) -> str:
 _WORD: Callable[[str], re.Match[str] | None] = re.compile(r"(.*\S)\s+([a-z_-]+)=(\S+)", re.DOTALL).fullmatch
 
 
-def source_of(given: str) -> MixSource:
+def with_flags(written: Iterable[MixSource], flags: Sequence[str]) -> tuple[MixSource, ...]:
+    """The sources of a recipe and those of flags, which take the place of one of their name."""
+    named: dict[str, MixSource] = {}
+    for source in map(_source_of, flags):
+        if source.name in named:
+            raise UsageError(f"two --source are called '{source.name}': a source of several paths is named in a recipe")
+        named[source.name] = source
+    return (*({source.name: source for source in written} | named).values(),)
+
+
+def _source_of(given: str) -> MixSource:
     """`NAME=PATH`, with `key=value` behind it as in a recipe: `human=corpus/ weight=0.5 kind=human`."""
     hints = {name: hint for name, hint in hints_of(MixSource).items() if name not in (*_WEIGHTLESS, "path")}
     rest, values = given.strip(), {}
