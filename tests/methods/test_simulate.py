@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recension.methods.simulate import theory
-from recension.methods.simulate.costs import cost, spread
+from recension.methods.simulate.costs import cost
 from recension.methods.simulate.regression import POLICIES, Design, added, expected, simulate, sums
 
 
@@ -91,9 +91,3 @@ def test_costs_are_named_by_their_shape():
         found = cost((2.0 * (1 + 0.01 * shape + noise)).tolist())
         assert found.state == state
         assert found.total.value == pytest.approx(0.01 * shape[-1], abs=2e-4)
-
-
-def test_an_interval_is_student_s():
-    found = spread([1.0, 2.0, 3.0])
-    assert (found.value, found.half) == pytest.approx((2.0, 4.303 / math.sqrt(3)))
-    assert math.isinf(spread([1.0]).high)

@@ -12,7 +12,8 @@ from test_edit_page import contrast
 from recension.report.bands import APART, TONES, Curve, Point, Stretch, curves, legend, plain
 from recension.report.page import PALETTE
 from recension.report.plots import Labels
-from recension.report.simulate_text import Value, percent
+from recension.report.simulate_text import percent
+from recension.report.values import Measured
 
 LABELS = Labels("Title", "generation", "error")
 
@@ -42,6 +43,6 @@ def test_intervals_and_stretches_are_drawn_and_told():
 
 
 def test_a_share_has_the_digits_that_its_interval_allows():
-    assert percent(Value(0.0102, 0.01006, 0.01034)) == "+1.020 ± 0.014%"
-    assert percent(Value(-0.1, -0.121, -0.079)) == "\N{MINUS SIGN}10.0 ± 2.1%"
-    assert percent(Value(0.1, -math.inf, math.inf)) == "+10.00%"
+    assert percent(Measured(0.0102, 0.01006, 0.01034)) == "+1.020 ± 0.014%"
+    assert percent(Measured(-0.1, -0.121, -0.079)) == "\N{MINUS SIGN}10.0 ± 2.1%"
+    assert percent(Measured(0.1)) == "+10.00%"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from recension.report import bands
 from recension.report.bands import Curve, Point
@@ -20,6 +20,7 @@ from recension.report.page import (
     table,
 )
 from recension.report.plots import Labels
+from recension.report.values import Measured
 
 NAMES = {"accumulate_fixed": "accumulate, fixed"}
 DEARER = 3.0  # times the median cost: such policies would flatten the others, which get a plot of their own
@@ -32,21 +33,6 @@ POLICIES: Mapping[str, str] = {
 }
 
 
-class Value(NamedTuple):
-    """A mean over seeds and its interval of 95 %."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_json(self) -> dict[str, float | None]:
-        return {name: x if math.isfinite(x) else None for name, x in self._asdict().items()}
-
-    @property
-    def half(self) -> float:
-        return (self.high - self.low) / 2
-
-
 @dataclass(frozen=True, slots=True)
 class ArmCurves:
     """A policy with its share, by generation. `cost` is the last bits per byte over the first, less 1; `growth` what a
@@ -54,13 +40,13 @@ class ArmCurves:
 
     policy: str
     share: float | None
-    bits: tuple[Value, ...]
+    bits: tuple[Measured, ...]
     seeds: tuple[tuple[float, ...], ...]
-    cost: Value
-    growth: Value
+    cost: Measured
+    growth: Measured
     state: str
-    changed: tuple[Value, ...]
-    contraction: Mapping[str, tuple[Value, ...]]
+    changed: tuple[Measured, ...]
+    contraction: Mapping[str, tuple[Measured, ...]]
 
     @property
     def key(self) -> str:
@@ -114,7 +100,7 @@ class SimulateTextReport:
         return f"{name}, p ≥ {arm.share:g}" if self.by_threshold else f"{name}, {100 * arm.share:g}%"
 
 
-def percent(value: Value) -> str:
+def percent(value: Measured) -> str:
     """A share, with as many digits as half of its interval gives a meaning to."""
     mean, half = 100 * value.value, 100 * value.half
     if not 0 < half < math.inf:
@@ -150,7 +136,7 @@ STATES = {
 }
 
 
-def _points(values: Sequence[Value], first: int = 1) -> list[Point]:
+def _points(values: Sequence[Measured], first: int = 1) -> list[Point]:
     return [
         Point(n, v.value, v.low, v.high) if math.isfinite(v.half) else Point(n, v.value, v.value, v.value)
         for n, v in enumerate(values, first)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from recension.report.intervals import Mark, interval_plot
 from recension.report.page import (
@@ -20,6 +20,7 @@ from recension.report.page import (
     table,
 )
 from recension.report.plots import Labels
+from recension.report.values import Measured
 
 MINUS = "\N{MINUS SIGN}"
 SEEN = {
@@ -28,14 +29,6 @@ SEEN = {
     "not resolvable": "not resolvable at this scale",
 }
 OURS = {"agrees": "it does", "contradicts": "the opposite"}  # of a claim that no paper makes
-
-
-class Measured(NamedTuple):
-    """A mean over the seeds with its 95 % interval; NaN where there is none."""
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +94,15 @@ class StudyReport:
         raw = asdict(self)
         del raw["pictures"]
         for claim, told in zip(self.claims, raw["claims"], strict=True):
-            told["found"], told["smallest"] = _interval(claim.found), _finite(claim.smallest)
+            told["found"], told["smallest"] = claim.found.to_json(), _finite(claim.smallest)
         for part, told in zip(self.tables, raw["tables"], strict=True):
             for row, said in zip(part.rows, told["rows"], strict=True):
-                said["found"] = {name: _interval(value) for name, value in row.found.items()}
+                said["found"] = {name: value.to_json() for name, value in row.found.items()}
         return raw
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _interval(value: Measured) -> dict[str, float | None]:
-    return {name: _finite(part) for name, part in value._asdict().items()}
 
 
 def verdict_of(claims: Sequence[Claim]) -> tuple[str, str]:

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
+
+
+class Measured(NamedTuple):
+    """A mean over seeds with its 95 % interval; NaN where there is none."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def half(self) -> float:
+        return (self.high - self.low) / 2
+
+    def to_json(self) -> dict[str, float | None]:
+        return {name: part if math.isfinite(part) else None for name, part in self._asdict().items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from recension.document import JSON
 from recension.engines.local import LocalEngine
 from recension.errors import InputError
 from recension.methods.audit.measures import KINDS, NAMES
-from recension.methods.simulate.costs import cost, spread
+from recension.methods.seeds import spread
+from recension.methods.simulate.costs import cost
 from recension.recipes.audit.spec import AuditEffort
 from recension.recipes.audit.stages import Bench, Chunk, Chunks
 from recension.recipes.pages import as_inputs, encodable, identity_of, look_over, reading_of, yaml_config
@@ -35,7 +36,8 @@ from recension.recipes.simulate.generation import (
 from recension.recipes.simulate.learners import Learner, NgramLearner, TinyLearner
 from recension.recipes.simulate.pool import Wanted, gather, merge, pool_of
 from recension.recipes.simulate.spec import SimulateTextSpec
-from recension.report.simulate_text import ArmCurves, SimulateTextReport, Value, text_page
+from recension.report.simulate_text import ArmCurves, SimulateTextReport, text_page
+from recension.report.values import Measured
 from recension.run import folder
 from recension.run.execute import seal, totals
 from recension.run.folder import output_path
@@ -184,12 +186,12 @@ def report_of(run: Run, spec: SimulateTextSpec, plan: Plan) -> SimulateTextRepor
             ArmCurves(
                 policy=arm.policy,
                 share=arm.share,
-                bits=tuple(Value(*spread(column)) for column in zip(*bits, strict=True)),
+                bits=tuple(Measured(*spread(column)) for column in zip(*bits, strict=True)),
                 seeds=tuple(map(tuple, bits)),
-                cost=Value(*paid.total),
-                growth=Value(*paid.growth),
+                cost=Measured(*paid.total),
+                growth=Measured(*paid.growth),
                 state=paid.state,
-                changed=tuple(Value(*spread(column)) for column in zip(*edits, strict=True)) if arm.edits else (),
+                changed=tuple(Measured(*spread(column)) for column in zip(*edits, strict=True)) if arm.edits else (),
                 contraction=_contraction(states),
             )
         )
@@ -224,7 +226,7 @@ def _edits(arm: Arm, states: Sequence[State]) -> list[float]:
     return [edit["changed"] for edit in found] if arm.edits else []
 
 
-def _contraction(states: Sequence[Sequence[State]]) -> dict[str, tuple[Value, ...]]:
+def _contraction(states: Sequence[Sequence[State]]) -> dict[str, tuple[Measured, ...]]:
     """The mean effect of each family of figures by generation; 0 in the first, whose text is the human one."""
     rows = [[state.figures["effects"] or [0.0] * len(NAMES) for state in row] for row in states]
     families: dict[str, list[int]] = {}
@@ -232,7 +234,7 @@ def _contraction(states: Sequence[Sequence[State]]) -> dict[str, tuple[Value, ..
         families.setdefault(KINDS[name].family, []).append(i)
     table = np.array(rows)  # (seed, generation, figure)
     return {
-        family: tuple(Value(*spread(column.tolist())) for column in table[:, :, chosen].mean(axis=2).T)
+        family: tuple(Measured(*spread(column.tolist())) for column in table[:, :, chosen].mean(axis=2).T)
         for family, chosen in families.items()
     }
 

@@ -18,7 +18,8 @@ from recension.recipes.pages import as_inputs, reading_of
 from recension.recipes.settings import Effort, RowSettings
 from recension.recipes.study.drawing import Draw, drawn
 from recension.recipes.study.spec import ScaleName, StudyEffort, StudySpec
-from recension.report.study import Claim, Measured, StudyTable
+from recension.report.study import Claim, StudyTable
+from recension.report.values import Measured
 from recension.run.folder import write_atomic
 from recension.run.receipts import read_seal
 from recension.training.shapes import shape_of
@@ -202,7 +203,7 @@ class Bench(Generic[SetUp]):
         key, unit = measure
         smallest = self.smallest[key]
         judgement: Judgement = judge(differences, smallest, rises)
-        return Claim(says, unit, Measured(*spread(differences)), smallest, judgement, paper)
+        return Claim(says, unit, measured(differences), smallest, judgement, paper)
 
 
 def _path(name: str) -> str:
