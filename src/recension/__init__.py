@@ -24,20 +24,20 @@ _HOMES = {
     "evaluate_tasks": "recension.recipes.evaluate.tasks",
     "TasksSpec": "recension.recipes.evaluate.tasks",
     "TasksReport": "recension.report.tasks",
-    "mix": "recension.recipes.mix",
-    "plan_mix": "recension.recipes.mix",
+    "mix": "recension.recipes.mix.mix",
+    "plan_mix": "recension.recipes.mix.glancing",
     "MixSpec": "recension.recipes.mix.spec",
     "MixSource": "recension.recipes.mix.spec",
     "MixEffort": "recension.recipes.mix.spec",
     "MixReport": "recension.report.mix",
     "revert": "recension.recipes.revert",
     "RevertSpec": "recension.recipes.revert",
-    "select": "recension.recipes.select",
-    "plan_select": "recension.recipes.select",
-    "train_head": "recension.recipes.select",
-    "SelectSpec": "recension.recipes.select",
-    "SelectEffort": "recension.recipes.select",
-    "HeadSpec": "recension.recipes.select",
+    "select": "recension.recipes.select.choosing",
+    "plan_select": "recension.recipes.select.choosing",
+    "train_head": "recension.recipes.select.heads",
+    "SelectSpec": "recension.recipes.select.spec",
+    "SelectEffort": "recension.recipes.select.spec",
+    "HeadSpec": "recension.recipes.select.spec",
     "SelectReport": "recension.report.select",
     "HeadReport": "recension.report.select",
     "train_ngram": "recension.recipes.train_ngram",
@@ -66,8 +66,8 @@ _HOMES = {
     "RegressionSpec": "recension.recipes.simulate.spec",
     "RegressionReport": "recension.report.simulate",
     "SimulateEffort": "recension.recipes.simulate.spec",
-    "study": "recension.recipes.study",
-    "plan_study": "recension.recipes.study",
+    "study": "recension.recipes.study.study",
+    "plan_study": "recension.recipes.study.study",
     "StudySpec": "recension.recipes.study.spec",
     "StudyEffort": "recension.recipes.study.spec",
     "StudyReport": "recension.report.study",
@@ -212,16 +212,19 @@ if TYPE_CHECKING:
     from recension.recipes.evaluate.perplexity import evaluate_ppl
     from recension.recipes.evaluate.spec import EvaluateEffort, LossPatternSpec, PerplexitySpec
     from recension.recipes.evaluate.tasks import TasksSpec, evaluate_tasks
-    from recension.recipes.mix import mix, plan_mix
+    from recension.recipes.mix.glancing import plan_mix
+    from recension.recipes.mix.mix import mix
     from recension.recipes.mix.spec import MixEffort, MixSource, MixSpec
     from recension.recipes.revert import RevertSpec, revert
-    from recension.recipes.select import HeadSpec, SelectEffort, SelectSpec, plan_select, select, train_head
+    from recension.recipes.select.choosing import plan_select, select
+    from recension.recipes.select.heads import train_head
+    from recension.recipes.select.spec import HeadSpec, SelectEffort, SelectSpec
     from recension.recipes.settings import Effort, PriorSettings, RowSettings
     from recension.recipes.simulate.regression import simulate_regression
     from recension.recipes.simulate.spec import RegressionSpec, SimulateEffort, SimulateTextSpec
     from recension.recipes.simulate.text import simulate_text
-    from recension.recipes.study import plan_study, study
     from recension.recipes.study.spec import StudyEffort, StudySpec
+    from recension.recipes.study.study import plan_study, study
     from recension.recipes.train import train_continue, train_pretrain, train_sft
     from recension.recipes.train.spec import ContinueSpec, LearningSettings, PretrainSpec, SftSpec, TrainEffort
     from recension.recipes.train_ngram import NgramEffort, NgramSpec, train_ngram

@@ -16,8 +16,7 @@ from recension import EditSpec, LearningSettings, MixEffort, MixSource, MixSpec,
 from recension.cli.main import main
 from recension.errors import InputError, ModelError, UnreachableError, UsageError
 from recension.models.token_counts import token_counter
-from recension.recipes.mix import read_recipe
-from recension.recipes.mix.recipe import with_flags
+from recension.recipes.mix.recipe import read_recipe, with_flags
 from recension.run.progress import Progress
 from tests.recipes.conftest import make_rows, read, tree, write_jsonl
 

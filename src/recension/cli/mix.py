@@ -56,7 +56,8 @@ def mix(ctx: click.Context, /, source: tuple[str, ...], output: str | None, dry_
     the mixtures of the papers. Held-out documents go to OUT/holdout, by lineage: an original and its rewrites never stand
     on both sides. The same bytes come out of any number of workers.
     """
-    from recension.recipes import mix as verb
+    from recension.recipes.mix.glancing import plan_mix
+    from recension.recipes.mix.mix import mix as blend
 
     sources = with_flags(ctx.meta.get("sources", ()), source)
     if not sources:
@@ -64,14 +65,14 @@ def mix(ctx: click.Context, /, source: tuple[str, ...], output: str | None, dry_
     spec, effort = build(MixSpec, {**values, "sources": sources}), build(MixEffort, values)
     machine = bool(values["machine"])
     if dry_run:
-        _show(verb.plan_mix(spec), machine)
+        _show(plan_mix(spec), machine)
         return
     if output is None:
         raise UsageError("-o OUT is missing: the folder to write")
     out = output_path(output)
     fresh = confirm_fresh(out, values)
     with observe(machine) as observer:
-        report = verb.mix(spec, out, effort, observer, fresh)
+        report = blend(spec, out, effort, observer, fresh)
     from recension.report import mix_summary_lines
 
     done(machine, out, report.to_json(), [*mix_summary_lines(report), f"look: {out}/report.html"])

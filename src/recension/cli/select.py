@@ -62,7 +62,7 @@ def train_head(inputs: tuple[str, ...], output: str | None, max_dropped: float |
     LABELLED are rows with a text and a number, 0 to 5 say, from people or from a judge. A tenth is held out: it chooses the
     penalty, and the report says how well the head does on it. Afterwards `--head OUT` names it.
     """
-    from recension.recipes.select import train_head as fit
+    from recension.recipes.select.heads import train_head as fit
     from recension.report.select import head_summary_lines
 
     inputs, out = need(inputs, output)
@@ -88,8 +88,8 @@ def select(inputs: tuple[str, ...], output: str | None, dry_run: bool, **values:
     to OUT/dropped by its place in the input, with reason and score; OUT/scores has the score of every document. The report
     compares lengths, domains, rare words and the measures of an audit before and after.
     """
-    from recension.recipes.select import plan_select
-    from recension.recipes.select import select as choose
+    from recension.recipes.select.choosing import plan_select
+    from recension.recipes.select.choosing import select as choose
     from recension.report.select import select_summary_lines
 
     inputs, out = need(inputs, output)

@@ -38,14 +38,14 @@ def study(name: str, output: str | None, dry_run: bool, **values: Any) -> None:
     spec, effort = build(StudySpec, values), build(StudyEffort, values)
     machine = bool(values["machine"])
     if dry_run:
-        from recension.recipes.study import plan_study
+        from recension.recipes.study.study import plan_study
 
         _show(plan_study(name, spec), machine)
         return
     if output is None:
         raise UsageError("-o OUT is missing: the folder to write")
     _, out = need((name,), output)
-    from recension.recipes.study import study as carry_out
+    from recension.recipes.study.study import study as carry_out
     from recension.report.study import study_lines
 
     fresh = confirm_fresh(out, values)

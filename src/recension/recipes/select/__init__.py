@@ -11,9 +11,3 @@ outcome.py      everything to a report, pages and card
 choosing.py     the verb
 heads.py        a head for `--method edu`
 """
-
-from recension.recipes.select.choosing import plan_select, select
-from recension.recipes.select.heads import train_head
-from recension.recipes.select.spec import HeadSpec, SelectEffort, SelectSpec
-
-__all__ = ["HeadSpec", "SelectEffort", "SelectSpec", "plan_select", "select", "train_head"]

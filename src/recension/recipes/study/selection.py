@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recension.recipes.select import HeadSpec, SelectEffort, SelectSpec, select, train_head
+from recension.recipes.select.choosing import select
+from recension.recipes.select.heads import train_head
+from recension.recipes.select.spec import HeadSpec, SelectEffort, SelectSpec
 from recension.recipes.settings import PriorSettings
 from recension.recipes.study.bench import Bench, Findings, Step, Study, measured
 from recension.recipes.study.drawing import Draw
