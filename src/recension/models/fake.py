@@ -32,6 +32,7 @@ class _Model(NamedTuple):
     ids: Mapping[str, int]
     pattern: re.Pattern[str]
     p: NDArray[np.float64]
+    falling: NDArray[np.int64]  # tokens from the likeliest on, after each token
 
 
 @lru_cache(maxsize=8)
@@ -44,7 +45,8 @@ def _model(words: tuple[str, ...], seed: int) -> _Model:
     longest_first = sorted(words, key=len, reverse=True)
     pattern = re.compile("|".join([*map(re.escape, longest_first), "."]), re.DOTALL)
     ids = {word: 256 + i for i, word in enumerate(words)}
-    return _Model((*letters, *words, None), ids, pattern, weights / weights.sum(axis=1, keepdims=True))
+    p = weights / weights.sum(axis=1, keepdims=True)
+    return _Model((*letters, *words, None), ids, pattern, p, np.argsort(-p, axis=1, kind="stable"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,9 @@ class FakePrior:
     def _score(self, text: str, ask: Ask) -> TokenScores:
         ids, spans = self._tokens(text)
         before = np.concatenate([[256 + len(self.words)], ids])[:-1]
-        p = np.array([row[i] for row, i in zip(self._rows(before, ids), ids, strict=True)], dtype=np.float32)
+        certain = uniforms(self.seed, before * len(self.surfaces) + ids, lane=1) < self.sure
+        p = _model(self.words, self.seed).p[before, ids]
+        p = np.where(certain, p * 0.005 + 0.995, p).astype(np.float32)
         logprobs = np.log(p, dtype=np.float64).astype(np.float32)
         flags = np.zeros(len(ids), dtype=bool)
         if ask.above is not None:
@@ -95,13 +99,7 @@ class FakePrior:
             logprobs[:1] = np.nan
             flags[:1] = False
         flagged = np.flatnonzero(flags)
-        best = [_best(row, ask) for row in self._rows(before[flagged], ids[flagged])]
-        width = max([ask.k, *(len(b) for b, _ in best)])
-        rivals = np.full((len(best), width), -1, dtype=np.int32)
-        rival_p = np.zeros((len(best), width))
-        for r, (tokens, values) in enumerate(best):
-            rivals[r, : len(tokens)] = tokens
-            rival_p[r, : len(tokens)] = values
+        rivals, rival_p = self._rivals(before[flagged], ids[flagged], certain[flagged], ask)
         with np.errstate(divide="ignore"):
             rival_logprobs = np.log(rival_p.astype(np.float32), dtype=np.float64).astype(np.float32)
         return TokenScores(
@@ -126,27 +124,30 @@ class FakePrior:
             spans.extend([match.span() if editable else (-1, -1)] * len(parts))
         return np.array(ids, dtype=np.int64), np.array(spans, dtype=np.int32).reshape(-1, 2)
 
-    def _rows(self, before: NDArray[np.int64], ids: NDArray[np.int64]) -> list[NDArray[np.float64]]:
-        """The distribution at each place, in which the token that stands there may be certain."""
+    def _rivals(
+        self, before: NDArray[np.int64], ids: NDArray[np.int64], certain: NDArray[np.bool_], ask: Ask
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """The likeliest tokens at each place, of which a certain one comes before all others."""
         known = _model(self.words, self.seed)
-        certain = uniforms(self.seed, before * (len(known.surfaces)) + ids, lane=1) < self.sure
-        rows = []
-        for context, token, knew in zip(before.tolist(), ids.tolist(), certain.tolist(), strict=True):
-            row = known.p[context]
-            if knew:
-                row = row * 0.005
-                row[token] += 0.995
-            rows.append(row)
-        return rows
-
-
-def _best(row: NDArray[np.float64], ask: Ask) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    falling = np.argsort(-row, kind="stable")
-    size = ask.k
-    if ask.mass is not None:
-        enough = int((np.cumsum(row[falling]) < ask.mass).sum()) + 1
-        size = max(ask.k, min(enough, ask.cap))
-    return falling[:size], row[falling[:size]]
+        most = min(ask.k if ask.mass is None else max(ask.k, ask.cap), known.p.shape[1])
+        tokens = known.falling[before, : most + 1]
+        # A certain token goes to the front, and those that stood before it move by one.
+        places = np.arange(tokens.shape[1])
+        at = np.where(tokens == ids[:, None], places, places[-1]).min(axis=1)
+        moved = np.where((places <= at[:, None]) & certain[:, None], places - 1, places)
+        tokens = np.take_along_axis(tokens, np.maximum(moved, 0), axis=1)
+        tokens[certain, 0] = ids[certain]
+        tokens = tokens[:, :most]
+        p = known.p[before[:, None], tokens]
+        p[certain] *= 0.005
+        p[certain, 0] += 0.995
+        if ask.mass is not None:
+            enough = np.maximum((np.cumsum(p, axis=1) < ask.mass).sum(axis=1) + 1, ask.k)
+            left = np.arange(most) >= enough[:, None]
+            tokens[left], p[left] = -1, 0.0
+            width = max(ask.k, int(min(enough.max(initial=0), most)))
+            tokens, p = tokens[:, :width], p[:, :width]
+        return tokens.astype(np.int32), p
 
 
 def fake_prior(kind: str) -> FakePrior:
