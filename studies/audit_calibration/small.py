@@ -1,11 +1,12 @@
 """Chains of small language models, for run.py --part small: each is trained from scratch on what the one before it wrote.
 
-python studies/audit_calibration/small.py DATA OUT [--words 50000] [--generations 5] [--seeds 1]
+python studies/audit_calibration/small.py DATA OUT [--words 50000] [--generations 5] [--seeds 4]
 
 The first model of a chain reads one half of a domain's sources, in passages of about a hundred words; the other half is the
 reference. Each model writes as many words as it has read, sampled at temperature 1 with nothing cut off. Trained by `train
 pretrain` (preset tiny), written by transformers. OUT/small-DOMAIN-SEED.json.gz holds the reference, the human half and one
-text for each generation; a chain that was stopped goes on with its next generation.
+text for each generation. The first generation of every chain comes before the second of any, so that what is there when the
+study is stopped can be audited; a second call goes on with what is missing.
 """
 
 from __future__ import annotations
@@ -60,35 +61,39 @@ def write(folder: Path, words: int, seed: int) -> list[str]:
     return found
 
 
-def chain(data: Path, out: Path, domain: str, seed: int, given: argparse.Namespace) -> None:
-    done = out / f"small-{domain}-{seed}.json.gz"
-    state = out / f"chain-{domain}-{seed}.json"
-    if done.exists():
-        return
-    if state.exists():
-        sides = json.loads(state.read_text())
-    else:
-        panel = pools.pool(data, f"human/{domain}.train", 600_000)
-        halves = [pools.first(side, given.words) for side in pools.halves(panel, seed)]
-        sides = [
-            [
-                [panel.clusters[c], panel.units[panel.places[s]].decode().strip()]
-                for s, c in zip(side.starts.tolist(), side.clusters.tolist(), strict=True)
-            ]
-            for side in halves
+def begun(data: Path, domain: str, seed: int, words: int) -> list[list[list[str]]]:
+    """The reference and what the first model reads, passage by passage: source and text."""
+    panel = pools.pool(data, f"human/{domain}.train", 600_000)
+    halves = [pools.first(side, words) for side in pools.halves(panel, seed)]
+    return [
+        [
+            [panel.clusters[c], panel.units[panel.places[s]].decode().strip()]
+            for s, c in zip(side.starts.tolist(), side.clusters.tolist(), strict=True)
         ]
-    while len(sides) < 2 + given.generations:
-        number = len(sides) - 1
-        texts = [text for _, text in sides[-1]]
-        folder = out / f"model-{domain}-{seed}"
-        train(texts, folder, seed * 100 + number)
-        made = write(folder, sum(len(text.split()) for text in texts), seed * 100 + number)
-        sides.append([[str(i), text] for i, text in enumerate(made)])
-        state.write_text(json.dumps(sides))
-        print(domain, seed, "generation", number, made[0][:200], flush=True)
-    with gzip.open(done.with_suffix(".part"), "wt", encoding="utf-8") as file:
-        json.dump({"sides": sides}, file)
-    done.with_suffix(".part").rename(done)
+        for side in halves
+    ]
+
+
+def advance(given: argparse.Namespace, domain: str, seed: int, number: int) -> None:
+    """Generation `number` of a chain, unless it is written."""
+    file = given.out / f"small-{domain}-{seed}.json.gz"
+    if file.exists():
+        with gzip.open(file, "rt", encoding="utf-8") as lines:
+            sides = json.load(lines)["sides"]
+    else:
+        sides = begun(given.data, domain, seed, given.words)
+    if len(sides) > 1 + number:
+        return
+    texts = [text for _, text in sides[-1]]
+    folder = given.out / f"model-{domain}-{seed}"
+    train(texts, folder, seed * 100 + number)
+    made = write(folder, sum(len(text.split()) for text in texts), seed * 100 + number)
+    shutil.rmtree(folder)
+    sides.append([[str(i), text] for i, text in enumerate(made)])
+    with gzip.open(file.with_suffix(".part"), "wt", encoding="utf-8") as lines:
+        json.dump({"sides": sides}, lines)
+    file.with_suffix(".part").rename(file)
+    print(domain, seed, "generation", number, made[0][:200], flush=True)
 
 
 def main() -> None:
@@ -97,11 +102,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--words", type=int, default=50_000)
     parser.add_argument("--generations", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=4)
     given = parser.parse_args()
-    for seed in range(given.seeds):
-        for domain in DOMAINS:
-            chain(given.data, given.out, domain, seed, given)
+    for number in range(1, 1 + given.generations):
+        for seed in range(given.seeds):
+            for domain in DOMAINS:
+                advance(given, domain, seed, number)
 
 
 if __name__ == "__main__":
