@@ -160,7 +160,11 @@ def test_the_lineage_of_rewrites_from_elsewhere_is_a_column(tmp_path):
         MixSource("human", (str(human),)),
         MixSource("made", (str(rewritten),), kind="rewritten", lineage="meta.of"),
     )
-    recension.mix(MixSpec(sources, tokenizer="words", holdout=60), tmp_path / "out", ALONE)
+    astray = (sources[0], replace(sources[1], lineage="meta.off"))
+    with pytest.raises(InputError, match=r"no document of source 'made' has the column 'meta.off'.*columns are id"):
+        recension.mix(MixSpec(astray, tokenizer="words", holdout=60), tmp_path / "out", ALONE)
+    report = recension.mix(MixSpec(sources, tokenizer="words", holdout=60), tmp_path / "out", ALONE)
+    assert report.depth == 1, "of the human source nobody said that it is"
     held = {row["id"].removeprefix("m") for row in read(tmp_path / "out", "holdout")}
     data = {row["id"].removeprefix("m") for row in read(tmp_path / "out")}
     assert held and not held & data
@@ -256,6 +260,10 @@ def test_a_file_is_what_the_flags_are(recipe, tmp_path):
         ),
         ("sources:\n  a:\n    path: x\n    weight: heavy", r"line 4: weight is a number"),
         ("sources:\n  a:\n    path: x\n    weight: -1", r"line 4: weight of source 'a' is 0 or more"),
+        ("sources:\n  a: {path: x, weight: .inf}", r"line 2: weight is a number, not inf"),
+        ("holdout: .nan\nsources: {a: b}", r"line 1: holdout is a number, not nan"),
+        ("holdout: 1.0\nsources: {a: b}", r"holdout is a share below 1 or a number of tokens above 1"),
+        ("preset: foo\nsources:\n  a: {path: x, weight: 1}", r"preset 'foo' is not known"),
         ("sources:\n  a: {weight: 1}", r"line 2: source 'a' has no path"),
         ("sources:\n  a: {path: x, weight: 1, tokens: 5}", r"line 2: source 'a' has weight and tokens"),
         ("sources:\n  a: {path: x, kind: humen}", r"line 2: kind of source 'a'.*did you mean 'human'"),
@@ -293,12 +301,20 @@ def test_a_source_that_is_too_small_says_by_how_much(tmp_path):
     file.write_text("tokenizer: words\nsources:\n  a: {path: a.jsonl, tokens: 50, max_repeat: 2}\n")
     with pytest.raises(UnreachableError, match=r"line 3: .*50 tokens are asked and it holds 10.*30 too few"):
         recension.mix(file, tmp_path / "out", ALONE)
+    assert not (tmp_path / "out" / "manifest.json").exists(), "the folder is free for a mended recipe"
     file.write_text("tokenizer: words\nsources:\n  a: {path: b.jsonl}\n")
     with pytest.raises(InputError, match=r"line 3: no such file or folder: b.jsonl"):
         recension.mix(file, tmp_path / "none", ALONE)
     file.write_text("tokenizer: words\nsources:\n  a: {path: a.jsonl, tokens: 50, text_key: txt}\n")
     with pytest.raises(InputError, match=r"no row of source 'a' could be used.*columns are text"):
         recension.mix(file, tmp_path / "other", ALONE)
+    file.write_text("tokenizer: words\nsources:\n  a: {path: a.jsonl, cap: 3, repeat: 2}\n")
+    with pytest.raises(UnreachableError, match="cap of source 'a' is less than the first document"):
+        recension.mix(file, tmp_path / "out", ALONE)
+    (tmp_path / "empty.jsonl").touch()
+    file.write_text("tokenizer: words\nsources:\n  a: {path: empty.jsonl}\n")
+    with pytest.raises(InputError, match=r"line 3: source 'a' has no rows: .*empty.jsonl"):
+        recension.mix(file, tmp_path / "out", ALONE)
 
 
 def test_presets_are_scaled_to_what_there_is(tmp_path):
@@ -312,6 +328,9 @@ def test_presets_are_scaled_to_what_there_is(tmp_path):
     assert edu_.repeats == pytest.approx(2, rel=0.1)
     assert mine.pool == pytest.approx(words(make_rows(60, 1)), rel=0.02), "all of the source that is short"
     assert any("holds" in note and "edu" in note for note in report.notes)
+    plain = (parts[0], MixSource("web", (str(made),)))
+    report = recension.mix(replace(spec, sources=plain, preset="subset-repeat"), tmp_path / "sub", ALONE)
+    assert 4 < report.sources[0].repeats <= 5, "a pool of whole documents is large enough for five passes"
     report = recension.mix(replace(spec, preset="maga-mix", tokens=800), tmp_path / "mix", ALONE)
     assert report.sources[1].share == pytest.approx(64.59 / (64.59 + 16.29), abs=0.002)
     assert any("does not fit: preset maga-mix has cosmopedia, python, math" in note for note in report.notes)

@@ -38,10 +38,13 @@ class Wanted:
     place: str = ""
 
 
-def allocate(wanted: Sequence[Wanted], pools: Sequence[int], total: int | None) -> list[int]:
+def allocate(
+    wanted: Sequence[Wanted], pools: Sequence[int], total: int | None, bounds: Sequence[int] | None = None
+) -> list[int]:
     """The tokens of each source, given how many it has. They add up to `total` where there is one.
 
     Without a total, weighted sources are as large as they can be with nothing read more often than was written down.
+    `bounds` are what passes are counted by, where a pool of whole documents is a little less than what was granted.
     """
     fixed = [_fixed(ask, pool) for ask, pool in zip(wanted, pools, strict=True)]
     rest = [i for i, tokens in enumerate(fixed) if tokens is None]
@@ -63,7 +66,7 @@ def allocate(wanted: Sequence[Wanted], pools: Sequence[int], total: int | None) 
         raise UsageError(
             f"tokens: {total:,}, and the sources come to {known:,}: give one of them a weight, or leave tokens out"
         )
-    for ask, pool, tokens in zip(wanted, pools, planned, strict=True):
+    for ask, pool, tokens in zip(wanted, bounds or pools, planned, strict=True):
         _check(ask, pool, tokens)
     return planned
 
@@ -145,12 +148,19 @@ def inside(keys: Keys, bucket: int) -> NDArray[np.bool_]:
 
 
 class Stop(NamedTuple):
-    """Where a beginning of so many tokens ends: its last document (None: there is none), what it comes to, and which
-    document would follow (None: none does)."""
+    """Where a beginning of so many tokens ends: its last document (None: there is none), what it comes to, which
+    document would follow (None: none does), and what that comes to."""
 
     last: End | None
     tokens: int
     following: End | None
+    next: int = 0
+
+    def reaching(self, target: int) -> Stop:
+        """The shortest beginning that is no smaller than the target."""
+        if self.following is None or self.tokens >= target:
+            return self
+        return Stop(self.following, self.tokens + self.next, None)
 
 
 def stop(keys: Keys, numbers: Ints, tokens: Ints, place: Landing, target: int) -> Stop:
@@ -165,7 +175,9 @@ def stop(keys: Keys, numbers: Ints, tokens: Ints, place: Landing, target: int) -
 
     floor = End(place.bucket << 48, -1)  # everything in the buckets before
     last = end(count - 1) if count else floor if place.before else None
-    return Stop(last, reached, end(count) if count < len(order) else None)
+    if count == len(order):
+        return Stop(last, reached, None)
+    return Stop(last, reached, end(count), int(tokens[order[count]]))
 
 
 def up_to(keys: Keys, numbers: Ints, last: End | None) -> NDArray[np.bool_]:

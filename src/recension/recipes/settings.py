@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -194,7 +195,9 @@ def fits(value: Any, hint: Any) -> bool:
         kind = typing.get_args(hint)[0]
         return isinstance(value, tuple) and all(isinstance(item, kind) and item for item in value)
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return not isinstance(value, bool) and (
+            isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+        )
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return hint is not typing.Any and isinstance(value, hint)

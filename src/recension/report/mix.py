@@ -81,10 +81,10 @@ class MixReport:
         return raw
 
     @property
-    def depth(self) -> float:
-        """The mean number of model steps behind a token, of those of which it is known."""
+    def depth(self) -> float | None:
+        """The mean number of model steps behind a token, of those of which it is known; None: of none."""
         known = {int(age): tokens for age, tokens in self.generations.items() if age.isdigit()}
-        return sum(age * tokens for age, tokens in known.items()) / max(sum(known.values()), 1)
+        return sum(age * tokens for age, tokens in known.items()) / sum(known.values()) if known else None
 
 
 def mix_report_from_json(raw: Mapping[str, Any]) -> MixReport:
@@ -113,7 +113,7 @@ def _about(source: MixedSource) -> str:
 
 def origins(report: MixReport) -> str:
     found = [f"{kind} {percent(tokens, report.tokens)}" for kind, tokens in report.kinds.items()]
-    known = f"; generation depth {report.depth:.2f} on average" if set(report.generations) != {"unknown"} else ""
+    known = "" if report.depth is None else f"; generation depth {report.depth:.2f} on average"
     return ", ".join(found) + known
 
 
@@ -139,7 +139,7 @@ def mix_page(report: MixReport) -> str:
         ("Human", percent(report.kinds.get("human", 0), report.tokens), "of the tokens"),
         ("Made by models", percent(_made(report.kinds), report.tokens), "edited, rewritten or generated"),
         ("Unknown", percent(report.kinds.get("unknown", 0), report.tokens), "which is not human"),
-        ("Depth", f"{report.depth:.2f}", "model steps behind a token, where known"),
+        ("Depth", "–" if report.depth is None else f"{report.depth:.2f}", "model steps behind a token, where known"),
     ]
     parts = ['<div class="wrap">\n', masthead(f"recension mix · run {report.run}", report.title, sentence(report))]
     parts.append(f'<main>\n<section aria-label="In numbers">{figures(items)}</section>\n')

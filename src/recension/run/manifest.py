@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from recension.document import JSON
-from recension.errors import ManifestMismatchError, OutputError, RecensionError
+from recension.errors import (
+    InputError,
+    ManifestMismatchError,
+    OutputError,
+    RecensionError,
+    UnreachableError,
+    UsageError,
+)
 from recension.identity import fingerprint
 from recension.run import folder
 from recension.run.receipts import Receipt, read_receipt
@@ -144,10 +151,17 @@ def open_run(out: Path, manifest: Manifest, fresh: bool = False, needed: Sequenc
         folder.clear_scratch(out)
         try:
             yield run
-        except RecensionError:
-            if begun and not any((out / name).is_dir() for name in folder.PARTS):
-                folder.clear(out)  # it failed before it did anything: the folder is free again
+        except RecensionError as error:
+            if begun and not run.manifest.decided and not any((out / name).is_dir() for name in _useful(error)):
+                folder.clear(out)  # it failed before it did anything that is of use: the folder is free again
             raise
+
+
+def _useful(error: RecensionError) -> list[str]:
+    """The parts that a run goes on with after an error. What was merely counted belongs to settings and inputs that have
+    to be others where these are at fault."""
+    at_fault = isinstance(error, UsageError | InputError | UnreachableError)
+    return [name for name in folder.PARTS if not (at_fault and name in ("passes", "counts", "receipts"))]
 
 
 def _check_fresh(out: Path, manifest: Manifest, needed: Sequence[Path]) -> None:
@@ -177,7 +191,7 @@ def differences(old: Manifest, new: Manifest) -> list[str]:
     changed = [
         f"{name} was {_short(before.get(name))}, now {_short(after.get(name))}"
         for name in dict.fromkeys([*before, *after])
-        if before.get(name, ...) != after.get(name, ...)
+        if before.get(name) != after.get(name)
     ]
     if len(changed) > SHOWN_DIFFERENCES:
         changed = [*changed[:SHOWN_DIFFERENCES], f"and {len(changed) - SHOWN_DIFFERENCES} more"]

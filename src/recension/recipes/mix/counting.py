@@ -20,7 +20,7 @@ from recension.models.token_counts import TokenCounter
 from recension.ports import Engine
 from recension.randomness import document_key
 from recension.recipes.edit.task import rounds
-from recension.recipes.mix.job import MixJob, Source, lineage_of, own_document
+from recension.recipes.mix.job import MixJob, Source, lineage_of, own_document, stated_lineage
 from recension.run import folder
 from recension.run.folder import write_atomic
 from recension.run.manifest import Run
@@ -48,6 +48,7 @@ class Counted(msgspec.Struct, frozen=True):
     counted_bytes: int  # of those that were counted
     unusable: dict[str, int]
     sha256: str
+    astray: int = 0  # documents without the column that is to name their lineage
 
 
 class Block(NamedTuple):
@@ -81,6 +82,7 @@ class CountTask:
         source = self.sources[piece.files[0].label]
         most = self.bound[source.number]
         unusable: dict[str, int] = {}
+        astray = 0
         chunks: list[Rows] = [np.zeros(0, ROW)]
         for batch in rounds(read_piece(piece, source.reading, self.layout)):
             chunk = np.zeros(len(batch), ROW)
@@ -93,6 +95,7 @@ class CountTask:
                 document = own_document(row, source)
                 key = document_key(self.seed, document.id, content_hash(document.text))
                 lineage = lineage_key(self.seed, row, document, source)
+                astray += source.lineage not in (None, "id") and stated_lineage(row, source) is None
                 chunk[i] = (key, lineage, UNCOUNTED, min(len(document.text.encode()), 0xFFFFFFFF))
                 if most is None or key < most or lineage < self.held_out:
                     counted.append((i, document.text))
@@ -114,6 +117,7 @@ class CountTask:
             counted_bytes=int(known["bytes"].sum(dtype=np.int64)),
             unusable=unusable,
             sha256=sha256(raw),
+            astray=astray,
         )
         return msgspec.json.encode(found) + b"\n"
 

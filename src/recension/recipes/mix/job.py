@@ -160,12 +160,19 @@ def lineage_of(record: Record, document: Document, source: Source) -> str:
     A column where the recipe names one, else the root that the origin states, else the id. Of a derived id only the
     half that is made of the content counts, so that an original is known again wherever it stands.
     """
-    if source.lineage is not None and source.lineage != "id":
-        value: Any = column_value(record, source.lineage)
-        if value not in (None, ""):
-            return _content_of(str(value))
+    stated = stated_lineage(record, source)
+    if stated is not None:
+        return _content_of(stated)
     root = document.origin.root if document.origin is not None and document.origin.root else document.id
     return _content_of(document.id if source.lineage == "id" else root)
+
+
+def stated_lineage(record: Record, source: Source) -> str | None:
+    """What the column says that the recipe names; None where there is no such column or nothing in it."""
+    if source.lineage is None or source.lineage == "id":
+        return None
+    value: Any = column_value(record, source.lineage)
+    return None if value is None or value == "" else str(value)
 
 
 def _content_of(name: str) -> str:

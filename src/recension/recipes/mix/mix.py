@@ -47,8 +47,6 @@ def mix(
             return outcome.read(run.out / outcome.REPORT)
         engine = LocalEngine(max(1, min(effort.workers or available_cores(), -(-job.data.size // job.piece_bytes))))
         drawn, decided = _drawn(run, job, engine, (effort, observer))
-        for note in decided.notes:
-            observer.note(note)
         schemas = {"data": job.schema, "holdout": job.schema}
         task = GatherTask(
             ShardPlan.of(run, job.spec.format, schemas), drawn, tuple(source.name for source in job.spec.sources)

@@ -128,6 +128,10 @@ def pages(run: Run, summary: MixReport, schema: Any) -> dict[str, bytes]:
         summary=story + (held if summary.holdout_documents else ""),
         schemas={DATA: schema, HOLDOUT: schema},
         settings=summary.settings,
+        columns={
+            "mix_source": "the source of the recipe that the row is from",
+            "mix_repeat": "which reading of the row it is, from 1 on",
+        },
         origin="; ".join(shares) if summary.kinds.keys() != {"unknown"} else "unknown",
     )
     recipe = yaml.safe_dump(run.manifest.facts["config"], sort_keys=False, allow_unicode=True)

@@ -151,9 +151,17 @@ def plan(job: MixJob, count: Count, bounds: Bounds) -> Plan | None:
         notes = check_parts(job.spec.preset, job.spec.roles, {}) + fitted.notes
         asked, caps, total = fitted.wanted, fitted.caps, fitted.total
     bounded = [cap is not None and cap < have for cap, have in zip(caps, looked.held, strict=True)]
-    pools = _stops(kept, looked, [cap if limit else None for cap, limit in zip(caps, bounded, strict=True)])
+    limits = [cap if limit else None for cap, limit in zip(caps, bounded, strict=True)]
+    pools = _stops(kept, looked, limits)
+    if job.spec.preset is not None:  # its passes over so many tokens come out with no document too few
+        pools = [end and end.reaching(limit or 0) for end, limit in zip(pools, limits, strict=True)]
+    for source, end in zip(job.spec.sources, pools, strict=True):
+        if end is not None and not end.tokens:
+            at = f"{source.place}: " if source.place else ""
+            raise UnreachableError(f"{at}cap of source '{source.name}' is less than the first document that is drawn")
     sizes = [found.tokens if found else have for found, have in zip(pools, looked.held, strict=True)]
-    planned = allocate(asked, sizes, total)
+    granted = [max(have, limit or 0) if have else 0 for have, limit in zip(sizes, limits, strict=True)]
+    planned = allocate(asked, sizes, total, granted)
     rests = [tokens % pool if pool else 0 for tokens, pool in zip(planned, sizes, strict=True)]
     stops = _stops(kept, looked, [rest or None for rest in rests])
     draws = []
@@ -164,11 +172,11 @@ def plan(job: MixJob, count: Count, bounds: Bounds) -> Plan | None:
         drawn = _with(drawn, estimated=bounds[i] is not None)
         if pool is not None:
             drawn = _with(drawn, pool=_pair(pool.last))
-        draws.append(drawn if rest is None else _ended(drawn, rest, rests[i], job.spec.whole, kept))
+        draws.append(drawn if rest is None else _ended(drawn, rest, rests[i], job.spec.whole))
     return Plan(tuple(draws), bound, _shards(job, count, draws), bounds, tuple(notes))
 
 
-def _ended(draw: Draw, rest: Stop, wanted: int, whole: bool, kept: Kept) -> Draw:
+def _ended(draw: Draw, rest: Stop, wanted: int, whole: bool) -> Draw:
     """The last reading ends within a document: it is cut there, or taken or left, whichever comes nearer."""
     last = _pair(rest.last)
     missing = wanted - rest.tokens
@@ -178,12 +186,7 @@ def _ended(draw: Draw, rest: Stop, wanted: int, whole: bool, kept: Kept) -> Draw
     assert following is not None
     if not whole:
         return _with(draw, rest=last, cut=following, keep=missing)
-    one = next(
-        int(block.tokens[mine][0])
-        for block in kept()
-        if (mine := (block.keys == np.uint64(following[0])) & (block.numbers == following[1])).any()
-    )
-    return _with(draw, rest=following if one - missing <= missing else last)
+    return _with(draw, rest=following if rest.next - missing <= missing else last)
 
 
 def _pair(end: End | None) -> tuple[int, int] | None:
@@ -195,16 +198,25 @@ def _with(draw: Draw, **changed: Any) -> Draw:
 
 
 def _check_read(job: MixJob, count: Count) -> None:
-    """A source of which no row can be used is an error: most often the name of a column is wrong."""
+    """A source of which no row can be used, or no lineage is known, is an error: the name of a column is wrong."""
     for number, source in enumerate(job.spec.sources):
         mine = [piece for piece in count.pieces if piece.source == number]
-        if any(piece.documents for piece in mine):
+        at = f"{source.place}: " if source.place else ""
+        documents = sum(piece.documents for piece in mine)
+        if documents and documents == sum(piece.astray for piece in mine):
+            columns = ", ".join(job.data.corpora[number].columns_seen())
+            raise InputError(
+                f"{at}no document of source '{source.name}' has the column '{source.lineage}' that lineage names; the "
+                f"columns are {columns}"
+            )
+        if documents:
             continue
+        if not any(piece.rows for piece in mine):
+            raise InputError(f"{at}source '{source.name}' has no rows: {', '.join(source.path)}")
         reasons = sorted({reason for piece in mine for reason in piece.unusable})
         columns = ", ".join(job.data.corpora[number].columns_seen()) or "none"
-        at = f"{source.place}: " if source.place else ""
         raise InputError(
-            f"{at}no row of source '{source.name}' could be used ({', '.join(reasons) or 'there are none'}); the columns "
+            f"{at}no row of source '{source.name}' could be used ({', '.join(reasons)}); the columns "
             f"are {columns}: is text_key right?"
         )
 

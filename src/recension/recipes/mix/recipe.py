@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -16,6 +17,7 @@ from recension.recipes.mix.spec import MixSource, MixSpec
 from recension.recipes.settings import build, fits, hints_of, said
 
 _COUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?(?:e\+?[0-9]+)?) ?([kmbt]?)", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?e[+-]?[0-9]+", re.IGNORECASE)
 _TIMES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 _KINDS = (*KINDS,)
 _CORPUS = " (a corpus is named with --source NAME=PATH)"
@@ -26,7 +28,7 @@ def count(value: Any) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return int(value) if value == int(value) else None
+        return int(value) if math.isfinite(value) and value == int(value) else None
     match = _COUNT.fullmatch(str(value).strip())
     if not match:
         return None
@@ -107,6 +109,8 @@ def _fitting(entry: _Entry, name: str, hint: Any) -> Any:
     if fits((value,), hint) and isinstance(value, str):
         value = (value,)  # one word may stand for a list of one
     value = tuple(value) if isinstance(value, list) else value
+    if isinstance(value, str) and fits(0.5, hint) and _NUMBER.fullmatch(value):
+        value = float(value)  # YAML takes 1e-3 for a word
     if not fits(value, hint):
         raise UsageError(f"{entry.at}: {name} is {said(hint)}, not {value!r}")
     return value

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from recension.document import KINDS, Kind
 from recension.errors import UsageError
-from recension.recipes.mix.presets import check_parts
+from recension.recipes.mix.presets import check_parts, preset_named
 from recension.recipes.settings import ARGUMENT, RowSettings, check_effort, check_types, setting, settings
 
 
@@ -112,8 +112,8 @@ class MixSpec:
                 raise UsageError(f"{name} is 1 or more, not {value}")
         if not self.max_repeat > 0:
             raise UsageError(f"max_repeat is above 0, not {self.max_repeat:g}")
-        if self.holdout is not None and not self.holdout > 0:
-            raise UsageError(f"holdout is a share below 1 or a number of tokens, not {self.holdout:g}")
+        if self.holdout is not None and (not self.holdout > 0 or self.holdout == 1):
+            raise UsageError(f"holdout is a share below 1 or a number of tokens above 1, not {self.holdout:g}")
         if self.holdout_sources and self.holdout is None:
             raise UsageError("holdout_sources without holdout: say how much is held out")
         for name in self.holdout_sources:
@@ -126,6 +126,7 @@ class MixSpec:
 
     def _check_preset(self) -> None:
         assert self.preset is not None
+        preset_named(self.preset)
         for source in self.sources:
             stated = next((n for n in ("weight", "tokens", "repeat", "cap") if getattr(source, n) is not None), None)
             if stated:

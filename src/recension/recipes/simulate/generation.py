@@ -257,7 +257,9 @@ def edited(
         except UnreachableError as error:
             if generation == 1:
                 why = str(error).partition(";")[0].replace("--change-share", "--share")
-                raise UsageError(f"{why}; take less, or set --threshold") from None
+                raise UsageError(
+                    f"{why}; take less, let the model learn more (--budget, and --epochs of tiny), or set --threshold"
+                ) from None
             sampling = replace(sampling, temperature=HOTTEST)  # as much as there is; the report says how much it was
     new, tokens, changed = [], 0, 0
     for text, field, score in zip(texts, fields, model.prior.score(list(texts), sampling.ask()), strict=True):
