@@ -22,6 +22,9 @@ Russian: и в не на что с он как это по но его к из �
 COMMON: Mapping[str, frozenset[str]] = {
     name: frozenset(words.split()) for name, _, words in (line.partition(":") for line in _COMMON.split("\n")) if name
 }
+_WHOSE = {
+    word: [name for name, common in COMMON.items() if word in common] for word in frozenset().union(*COMMON.values())
+}
 SCRIPTS = (
     ("Chinese or Japanese", "\u3040", "\u9fff"),
     ("Korean", "\uac00", "\ud7af"),
@@ -31,6 +34,7 @@ SCRIPTS = (
     ("Hebrew", "\u0590", "\u05ff"),
 )
 _SIGNS = tuple((name, re.compile(f"[{low}-{high}]")) for name, low, high in SCRIPTS)
+_PLAIN = re.compile(r"\w+|[^\w\s]+")  # surfaces of a text of ASCII, without the white space
 LEAST = 0.05  # of the words have to be common ones
 
 
@@ -42,8 +46,11 @@ def language(text: str) -> str:
             for name, count in held:
                 if count > letters / 3:
                     return name
-    words = Counter(surface.strip().lower() for surface in surfaces(text))
-    hits = {name: sum(words[word] for word in common & words.keys()) for name, common in COMMON.items()}
+    words = Counter(_PLAIN.findall(text.lower()) if text.isascii() else (s.strip().lower() for s in surfaces(text)))
+    hits = dict.fromkeys(COMMON, 0)
+    for word in _WHOSE.keys() & words.keys():
+        for name in _WHOSE[word]:
+            hits[name] += words[word]
     best = max(hits, key=hits.__getitem__)
     return best if hits[best] >= LEAST * max(1, words.total()) else "other or none"
 
