@@ -327,4 +327,5 @@ def _stopped(answer: Completion, request: Request) -> Completion:
 
 
 def _stamped(answer: Completion, took: float) -> Completion:
-    return replace(answer, seconds=round(took, 4), at=now())
+    told = (answer.key, answer.text, answer.finish, answer.raw, answer.usage, answer.model)
+    return Completion(*told, seconds=round(took, 4), at=now())

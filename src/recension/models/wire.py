@@ -40,12 +40,13 @@ class Wire(asyncio.BufferedProtocol):
         self._room = memoryview(room)
         self._asking: asyncio.Future[Answered] | None = None
         self._late: asyncio.TimerHandle | None = None
+        self._bare = False
         self._head = b""  # as much of it as is here
         self._body: _Body | None = None
 
-    def ask(self, request: bytes, seconds: float) -> asyncio.Future[Answered]:
-        """The answer; TimeoutError after so many seconds. A wire whose answer nobody waits for any more is closed."""
-        self.free = False
+    def ask(self, request: bytes, seconds: float, bare: bool = False) -> asyncio.Future[Answered]:
+        """The answer; TimeoutError after so many seconds. `bare` where nothing follows a head that says yes: after CONNECT."""
+        self.free, self._bare = False, bare
         self._asking = asking = self._loop.create_future()
         self._late = self._loop.call_later(seconds, self._too_late)
         self.transport.write(request)
@@ -111,6 +112,8 @@ class Wire(asyncio.BufferedProtocol):
         for line in lines[1:]:
             name, _, value = line.partition(b":")
             headers[name.lower()] = value.strip()
+        if self._bare and status < 300:
+            headers, old = {b"content-length": b"0"}, False
         self._body = _Body(status, headers, old, self._largest)
         return came
 

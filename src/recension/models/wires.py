@@ -161,14 +161,14 @@ class Wires:
     async def _secured_wire(self) -> Wire:
         loop = asyncio.get_running_loop()
         below = await self._plain_wire()
-        if self._way.tunnel:
-            opened = await below.ask(self._way.tunnel, self._timeout)
-            if opened.status != 200:
-                raise BrokenWireError(f"the proxy answers {opened.status}")
         wire = Wire(loop, self._largest, self._room)
         try:
+            if self._way.tunnel:
+                opened = await below.ask(self._way.tunnel, self._timeout, bare=True)
+                if opened.status != 200:
+                    raise BrokenWireError(f"the proxy answers {opened.status}")
             transport = await loop.start_tls(below.transport, wire, self._secured, server_hostname=self._name)  # type: ignore[arg-type]
-        except (OSError, asyncio.CancelledError):
+        except (OSError, BrokenWireError, asyncio.CancelledError):
             below.close()
             raise
         wire.connection_made(transport)  # type: ignore[arg-type]

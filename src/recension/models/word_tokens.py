@@ -48,12 +48,15 @@ class WordTokens:
         self._size += sum(map(len, new))
         # Words behind one space are taken apart as one text: a token that begins with a space begins a word.
         spaced = [word for word in new if _SPACED.match(word)]
-        others = list(new.difference(spaced))
-        found = self._tokenizer.encode_batch_fast(["".join(spaced), *others], add_special_tokens=False)
-        ids = found[0].ids
+        ids = self._taken_apart("".join(spaced))
         begins = [place for place, token in enumerate(ids) if token in self._spaced]
         known.update(zip(spaced, map(int.__sub__, [*begins[1:], len(ids)], begins), strict=True))
-        known.update(zip(others, map(len, found[1:]), strict=True))
+        known.update((word, len(self._taken_apart(word))) for word in new.difference(spaced))
+
+    def _taken_apart(self, text: str) -> list[int]:
+        """In this thread: a batch goes through others, whose waking costs more than a few words do."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
 
 
 def _by_words(told: Mapping[str, Any]) -> bool:

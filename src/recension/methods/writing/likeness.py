@@ -14,7 +14,7 @@ _STEM = 6  # first letters of a word, so that its forms count as one
 # Korean endings stand behind words of other scripts without a space, so Hangul is a word of its own.
 _SIGNS, _HANGUL = "\u3040-\u30ff\u3400-\u9fff", "\uac00-\ud7af"
 _TOKEN = re.compile(rf"[{_SIGNS}]|[{_HANGUL}]+|[^\W_{_SIGNS}{_HANGUL}]+")
-_PLAIN_TOKEN = re.compile("[a-z0-9]+")  # the same of a text of ASCII
+_NO_MARKS = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum()})  # the same, of ASCII
 _LONGEST_WORD = 40
 _WORDS = 1 << 15  # words whose stems are kept
 # Words of five letters and more that say nothing of a subject, by their first six letters.
@@ -35,7 +35,9 @@ _EMPTY = frozenset(word[:_STEM] for word in _EMPTY_WORDS.split())
 @lru_cache(maxsize=8)  # a text and its source are taken apart again and again in one look
 def tokens(text: str) -> tuple[str, ...]:
     """Words in lower case; of scripts without spaces every character."""
-    return tuple((_PLAIN_TOKEN if text.isascii() else _TOKEN).findall(text.casefold()))
+    if text.isascii():
+        return tuple(text.lower().translate(_NO_MARKS).split())
+    return tuple(_TOKEN.findall(text.casefold()))
 
 
 @lru_cache(maxsize=_KEPT)
@@ -63,7 +65,7 @@ def keywords(text: str) -> tuple[str, ...]:
     """
     counts = Counter(map(_TELLING.__getitem__, tokens(text)))
     counts.pop("", None)
-    return tuple(stem for stem, _ in counts.most_common(_PLENTY))
+    return tuple(sorted(counts, key=counts.__getitem__, reverse=True)[:_PLENTY])
 
 
 def coverage(source: str, text: str) -> float:
