@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -19,10 +19,9 @@ from recension.models.answering import before_stop, now
 from recension.models.chat import Dialect, body_of, final_refusal, read_chat
 from recension.models.endpoint import BUSY, Reply, in_words, said, seconds
 from recension.models.pace import Pace
+from recension.models.wire import BrokenWireError
+from recension.models.wires import Wires
 from recension.ports import Completion, Request
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
 
 TOO_MUCH = frozenset({408, 425, 429, 503, 504, 529})  # says that fewer at once would help
 FINAL = frozenset({400, 413, 422, 451})  # the request is to blame; with all others it is the account or the server
@@ -98,8 +97,8 @@ class OpenAIWriter:
         self._key = key
         self._traffic = traffic
         self._watch = watch
-        self._session: ClientSession | None = None
-        self._retired: list[ClientSession] = []
+        self._wires = self._opened()
+        self._retired: list[Wires] = []
         self._twice = Twice()
         self._last_answer = time.monotonic()
         self._told_down = False
@@ -172,9 +171,8 @@ class OpenAIWriter:
             await self.pace.rest(random.uniform(0.3, 1.0) * pause)
 
     async def close(self) -> None:
-        for session in (*self._retired, *([self._session] if self._session else [])):
-            await session.close()
-        self._session, self._retired = None, []
+        for wires in (*self._retired, self._wires):
+            await wires.close()
 
     def _answered(self, took: float) -> None:
         self.pace.answered(took)
@@ -224,27 +222,22 @@ class OpenAIWriter:
 
     async def _once(self, key: str, body: bytes) -> Completion | Trouble:
         """An answer, or why there is none."""
-        import aiohttp
-
-        session, sent = self._session or self._open(), time.monotonic()
-        headers = {"Idempotency-Key": key}
+        wires, sent = self._wires, time.monotonic()
         try:
-            async with session.post(f"{self.url}/chat/completions", data=body, headers=headers) as reply:
-                raw = await _read(reply)
-                status, wait = reply.status, seconds(reply.headers.get("Retry-After"))
+            status, headers, raw = await wires.post(key, body)
         except TimeoutError:
             return Trouble(f"no answer within {self._traffic.timeout:g} s", crowded=True, slow=True)
-        except aiohttp.ClientSSLError:
-            raise ModelError(f"{self.name}: the certificate of {self.url} is not valid") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Trouble(_broken(error))
+        except BrokenWireError as error:
+            return Trouble(str(error))
+        except OSError as error:
+            return Trouble(in_words(error))
         if raw is None:
             return Trouble(f"an answer of more than {LARGEST >> 20} MiB")
         if status < 300:
-            return self._checked(read_chat(key, raw), session, sent)
-        return self._refused(key, Reply(status, raw), wait)
+            return self._checked(read_chat(key, raw), wires, sent)
+        return self._refused(key, Reply(status, raw), seconds(headers.get(b"retry-after", b"").decode("latin-1")))
 
-    def _checked(self, answer: Completion | None, session: ClientSession, sent: float) -> Completion | Trouble:
+    def _checked(self, answer: Completion | None, wires: Wires, sent: float) -> Completion | Trouble:
         """An answer, unless it belongs to another request.
 
         A server that sends an answer twice gives the second one to whatever is asked next on that connection, and everything
@@ -254,11 +247,12 @@ class OpenAIWriter:
             return Trouble("an answer that is no chat completion")
         if self._twice.came_before(answer):
             self._twice.since = time.monotonic() - BETWEEN
-            if session is self._session:
-                self._retired.append(session)
-                self._session = None
+            if wires is self._wires:
+                self._retired.append(wires)
+                wires.retire()
+                self._wires = self._opened()
             return Trouble("the answer to another request")
-        if session is not self._session and sent >= self._twice.since:
+        if wires is not self._wires and sent >= self._twice.since:
             return Trouble("an answer on a connection that mixed them up")
         return answer
 
@@ -283,20 +277,11 @@ class OpenAIWriter:
             )
         return final_refusal(key, reply, said(reply, self._key))
 
-    def _open(self) -> ClientSession:
-        import aiohttp
-
+    def _opened(self) -> Wires:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "recension"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
-            timeout=aiohttp.ClientTimeout(total=self._traffic.timeout, sock_connect=min(30.0, self._traffic.timeout)),
-            headers=headers,
-            trust_env=True,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-        return self._session
+        return Wires(f"{self.url}/chat/completions", headers, self._traffic.timeout, LARGEST)
 
 
 class Twice:
@@ -335,28 +320,6 @@ def _probe() -> Request:
     return Request("probe", messages, sampling, schema)
 
 
-async def _read(reply: Any) -> bytes | None:
-    """The body, or None where it is larger than any answer may be."""
-    if reply.content_length is not None and reply.content_length <= LARGEST:
-        whole: bytes = await reply.read()
-        return whole
-    parts: list[bytes] = []
-    size = 0
-    async for part in reply.content.iter_any():
-        size += len(part)
-        if size > LARGEST:
-            return None
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _broken(error: Exception) -> str:
-    """What went wrong on the way, in few words and always the same ones, since they are counted."""
-    cause = getattr(error, "os_error", None) or error
-    words = in_words(cause)
-    return words if isinstance(cause, OSError) and words else type(error).__name__
-
-
 def _stopped(answer: Completion, request: Request) -> Completion:
     """The text before a word that stops it; some servers leave the word there."""
     before = before_stop(answer.text, request)
@@ -364,4 +327,5 @@ def _stopped(answer: Completion, request: Request) -> Completion:
 
 
 def _stamped(answer: Completion, took: float) -> Completion:
-    return replace(answer, seconds=round(took, 4), at=now())
+    told = (answer.key, answer.text, answer.finish, answer.raw, answer.usage, answer.model)
+    return Completion(*told, seconds=round(took, 4), at=now())

@@ -17,6 +17,7 @@ from recension.document import JSON
 from recension.errors import MissingExtraError, ModelError
 from recension.identity import sha256
 from recension.models.surfaces import as_text
+from recension.models.word_tokens import WordTokens
 
 EMBEDDED = Path(__file__).parent / "embedded" / "tokenizer.json"
 _WORD = re.compile(r"\S+")
@@ -42,6 +43,8 @@ class TokenCounter:
             return np.array([len(text.encode()) for text in texts], np.int64)
         if self.kind == "words":
             return np.array([len(text.split()) for text in texts], np.int64)
+        if (words := _words(self.tokenizer)) is not None:
+            return np.array([words.count(text) for text in texts], np.int64)
         found = _loaded(self.tokenizer).encode_batch_fast(list(texts), add_special_tokens=False)
         return np.array([len(encoding) for encoding in found], np.int64)
 
@@ -80,6 +83,11 @@ def _loaded(serial: str) -> Any:
     from tokenizers import Tokenizer
 
     return as_text(Tokenizer.from_str(serial))
+
+
+@lru_cache(maxsize=2)
+def _words(serial: str) -> WordTokens | None:
+    return WordTokens.of(serial, _loaded(serial))
 
 
 def token_counter(name: str) -> TokenCounter:

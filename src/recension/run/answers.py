@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,6 +18,9 @@ from recension.run.journal import ANSWERS, Ledger, Spent, SqliteJournal
 
 CHARACTERS_A_TOKEN = 2.5  # few, so that what a prompt may cost is not taken for less than it is
 BATCH = 512  # answers in one transaction
+MANY = 64  # answers that wait for the disk, from which on it is asked at once
+GATHERED = 0.005  # seconds for which more answers are waited for while they come one after the other
+AT_ONCE = 2  # answers that are taken up in one round of the loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Answers:
         self._room = asyncio.Condition()
         self._stopped = False
         self._waiting: list[tuple[Completion, asyncio.Future[None]]] = []
+        self._kept: deque[tuple[asyncio.Future[None], BaseException | None]] = deque()
         self._flushing: asyncio.Task[None] | None = None
         self._disk = ThreadPoolExecutor(1, "journal")
 
@@ -137,8 +142,8 @@ class Answers:
             self.spent = _sum(self.spent, _used(answer))
             return answer
         finally:
-            self._reserved = _sum(self._reserved, held, -1)
             if self._limited:
+                self._reserved = _sum(self._reserved, held, -1)
                 async with self._room:
                     self._room.notify_all()
 
@@ -184,13 +189,28 @@ class Answers:
             writing = loop.run_in_executor(self._disk, self.journal.put_all, [answer for answer, _ in batch])
             await asyncio.wait([writing])
             error = writing.exception()
-            for _, done in batch:
-                if done.done():
-                    continue
-                if error is None:
-                    done.set_result(None)
-                else:
-                    done.set_exception(error)
+            begin = not self._kept
+            self._kept.extend((done, error) for _, done in batch)
+            if begin:
+                self._hand_on()
+            if 0 < len(self._waiting) < MANY:
+                await asyncio.sleep(GATHERED)
+
+    def _hand_on(self) -> None:
+        """Tell a few who wait that their answer is kept, and the others in the next rounds of the loop.
+
+        What is made of an answer takes longer than sending the next request: if all were told at once, the server would wait.
+        """
+        for _ in range(min(AT_ONCE, len(self._kept))):
+            done, error = self._kept.popleft()
+            if done.done():
+                continue
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+        if self._kept:
+            asyncio.get_running_loop().call_soon(self._hand_on)
 
 
 def _counted(answer: Completion, held: Spent) -> Completion:
@@ -205,9 +225,8 @@ def _used(answer: Completion) -> Spent:
 
 
 def _sum(left: Spent, right: Spent, sign: int = 1) -> Spent:
-    return replace(
-        left,
-        requests=left.requests + sign * right.requests,
-        prompt_tokens=left.prompt_tokens + sign * right.prompt_tokens,
-        written_tokens=left.written_tokens + sign * right.written_tokens,
+    return Spent(
+        left.requests + sign * right.requests,
+        left.prompt_tokens + sign * right.prompt_tokens,
+        left.written_tokens + sign * right.written_tokens,
     )

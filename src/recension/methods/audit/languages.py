@@ -22,6 +22,9 @@ Russian: и в не на что с он как это по но его к из �
 COMMON: Mapping[str, frozenset[str]] = {
     name: frozenset(words.split()) for name, _, words in (line.partition(":") for line in _COMMON.split("\n")) if name
 }
+_WHOSE = {
+    word: [name for name, common in COMMON.items() if word in common] for word in frozenset().union(*COMMON.values())
+}
 SCRIPTS = (
     ("Chinese or Japanese", "\u3040", "\u9fff"),
     ("Korean", "\uac00", "\ud7af"),
@@ -31,6 +34,11 @@ SCRIPTS = (
     ("Hebrew", "\u0590", "\u05ff"),
 )
 _SIGNS = tuple((name, re.compile(f"[{low}-{high}]")) for name, low, high in SCRIPTS)
+_ASCII = [chr(code) for code in range(128)]
+_WORDLY = re.compile(r"\w")
+# Surfaces of a text of ASCII in two steps that run over it once each: its words, and what stands between them.
+_NO_MARKS = str.maketrans({sign: " " for sign in _ASCII if not _WORDLY.match(sign)})
+_NO_WORDS = str.maketrans({sign: " " for sign in _ASCII if _WORDLY.match(sign)})
 LEAST = 0.05  # of the words have to be common ones
 
 
@@ -42,10 +50,18 @@ def language(text: str) -> str:
             for name, count in held:
                 if count > letters / 3:
                     return name
-    words = Counter(surface.strip().lower() for surface in surfaces(text))
-    hits = {name: sum(words[word] for word in common & words.keys()) for name, common in COMMON.items()}
+    if text.isascii():
+        words = text.lower().translate(_NO_MARKS).split()
+        total = len(words) + len(text.translate(_NO_WORDS).split())
+    else:
+        words = [surface.strip().lower() for surface in surfaces(text)]
+        total = len(words)
+    hits = dict.fromkeys(COMMON, 0)
+    for word in filter(_WHOSE.__contains__, words):
+        for name in _WHOSE[word]:
+            hits[name] += 1
     best = max(hits, key=hits.__getitem__)
-    return best if hits[best] >= LEAST * max(1, words.total()) else "other or none"
+    return best if hits[best] >= LEAST * max(1, total) else "other or none"
 
 
 def languages(texts: Iterable[str]) -> dict[str, int]:

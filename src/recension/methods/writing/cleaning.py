@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from recension.methods.audit.languages import COMMON, SCRIPTS, language
 from recension.methods.audit.panel import surfaces
-from recension.methods.writing.likeness import contained, coverage, repeated, shingles, tokens
+from recension.methods.writing.likeness import contained, coverage, repeated, runs, shingles, tokens
 from recension.methods.writing.objects import without_thoughts
 
 # Words of somebody who speaks of having rewritten a text. "Here is a list of what you need:" has none of them.
@@ -186,11 +186,11 @@ def _beside_source(source: str, text: str, rules: Rules) -> str | None:
 
 
 def _beside_others(source: str, text: str, siblings: Sequence[str], rules: Rules) -> str | None:
-    runs = shingles(text)
-    if rules.most_copied < 1 and contained(runs, shingles(source)) > rules.most_copied:
+    ours = shingles(text)
+    if rules.most_copied < 1 and contained(ours, shingles(source)) > rules.most_copied:
         return "copy"
     for sibling in siblings if rules.most_shared < 1 else ():
-        if contained(runs, shingles(sibling)) > rules.most_shared:
+        if contained(ours, shingles(sibling)) > rules.most_shared:
             return "near-sibling"
     return "off-source" if coverage(source, text) < rules.least_coverage else None
 
@@ -218,18 +218,13 @@ def _echoes(source: str, text: str, instructions: str) -> bool:
     """Whether the fences or sentences of the prompt came back: eight words in a row that the source does not have."""
     if _TAG.search(text) and not _TAG.search(source):
         return True
-    back = _of_prompt(instructions) & _eights(text) if instructions else set()
-    return bool(back and back - _eights(source))
+    back = _of_prompt(instructions).intersection(runs(tokens(text), 8)) if instructions else frozenset()
+    return bool(back and back.difference(runs(tokens(source), 8)))
 
 
 @lru_cache(maxsize=64)
 def _of_prompt(instructions: str) -> frozenset[tuple[str, ...]]:
-    return frozenset(_eights(instructions))
-
-
-def _eights(text: str) -> set[tuple[str, ...]]:
-    words = tokens(text)
-    return {words[i : i + 8] for i in range(len(words) - 7)}
+    return frozenset(runs(tokens(instructions), 8))
 
 
 @lru_cache(maxsize=32)

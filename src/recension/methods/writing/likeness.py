@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 RUN = 5  # words of a shingle: two people seldom write five words in a row alike by chance
@@ -13,7 +14,9 @@ _STEM = 6  # first letters of a word, so that its forms count as one
 # Korean endings stand behind words of other scripts without a space, so Hangul is a word of its own.
 _SIGNS, _HANGUL = "\u3040-\u30ff\u3400-\u9fff", "\uac00-\ud7af"
 _TOKEN = re.compile(rf"[{_SIGNS}]|[{_HANGUL}]+|[^\W_{_SIGNS}{_HANGUL}]+")
+_NO_MARKS = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum()})  # the same, of ASCII
 _LONGEST_WORD = 40
+_WORDS = 1 << 15  # words whose stems are kept
 # Words of five letters and more that say nothing of a subject, by their first six letters.
 _EMPTY_WORDS = """
 about above across after again against almost along already also although always among amount another around based
@@ -32,6 +35,8 @@ _EMPTY = frozenset(word[:_STEM] for word in _EMPTY_WORDS.split())
 @lru_cache(maxsize=8)  # a text and its source are taken apart again and again in one look
 def tokens(text: str) -> tuple[str, ...]:
     """Words in lower case; of scripts without spaces every character."""
+    if text.isascii():
+        return tuple(text.lower().translate(_NO_MARKS).split())
     return tuple(_TOKEN.findall(text.casefold()))
 
 
@@ -39,7 +44,12 @@ def tokens(text: str) -> tuple[str, ...]:
 def shingles(text: str) -> frozenset[int]:
     """The runs of words of a text, as hashes within this process; a shorter text is one run."""
     words = tokens(text)
-    return frozenset(hash(words[i : i + RUN]) for i in range(max(1, len(words) - RUN + 1))) if words else frozenset()
+    return frozenset(map(hash, runs(words, RUN))) if len(words) > RUN else frozenset((hash(words),) if words else ())
+
+
+def runs(words: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
+    """Every so many words in a row."""
+    return zip(*(words[start:] for start in range(length)), strict=False)
 
 
 def contained(inner: frozenset[int], outer: frozenset[int]) -> float:
@@ -53,14 +63,15 @@ def keywords(text: str) -> tuple[str, ...]:
 
     Without a table of frequencies rarity is guessed: words of five letters and more that are not on a list of empty ones.
     """
-    counts = Counter(_stem(word) for word in tokens(text) if _says_something(word))
-    return tuple(stem for stem, _ in counts.most_common(_PLENTY))
+    counts = Counter(map(_TELLING.__getitem__, tokens(text)))
+    counts.pop("", None)
+    return tuple(sorted(counts, key=counts.__getitem__, reverse=True)[:_PLENTY])
 
 
 def coverage(source: str, text: str) -> float:
     """The share of the source's keywords that stand in a text; 1 where the source has none."""
     wanted = keywords(source)
-    held = {_stem(word) for word in tokens(text)}
+    held = set(map(_STEMS.__getitem__, tokens(text)))
     return sum(stem in held for stem in wanted) / len(wanted) if wanted else 1.0
 
 
@@ -75,8 +86,8 @@ def repeated(text: str, tail: int = 400) -> float:
 
 
 def _again(words: tuple[str, ...]) -> float:
-    runs = [words[i : i + 6] for i in range(len(words) - 5)]
-    return 1 - len(set(runs)) / len(runs) if len(runs) >= 40 else 0.0
+    count = len(words) - 5
+    return 1 - len(set(runs(words, 6))) / count if count >= 40 else 0.0
 
 
 def _says_something(word: str) -> bool:
@@ -91,3 +102,21 @@ def _says_something(word: str) -> bool:
 
 def _stem(word: str) -> str:
     return word[: _STEM if word[0] < "\u1100" else 2]
+
+
+class _Known(dict[str, str]):
+    """What is made of a word, kept: most words come again and again."""
+
+    def __init__(self, make: Callable[[str], str]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, word: str) -> str:
+        if len(self) >= _WORDS:
+            self.clear()
+        found = self[word] = self._make(word)
+        return found
+
+
+_STEMS = _Known(_stem)
+_TELLING = _Known(lambda word: _stem(word) if _says_something(word) else "")

@@ -121,6 +121,8 @@ def draw_of(seed: int, document: Document, stage: str, number: int = 0) -> int:
 
 async def together(*waiting: Any) -> list[Any]:
     """All at once; the first error ends the others."""
+    if len(waiting) == 1:
+        return [await waiting[0]]
     tasks = [asyncio.ensure_future(one) for one in waiting]
     try:
         return await asyncio.gather(*tasks)

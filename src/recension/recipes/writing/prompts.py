@@ -142,8 +142,8 @@ def fenced(name: str, body: str) -> str:
 
 def tamed(body: str) -> str:
     """A text without anything that a server takes for its own: one space breaks up a token, half characters are replaced."""
-    whole = _HALF.sub("\ufffd", body).replace("\0", "\ufffd")
-    for pattern in (_SPECIAL, _CODE):
+    whole = (body if body.isascii() else _HALF.sub("\ufffd", body)).replace("\0", "\ufffd")
+    for pattern in (_SPECIAL, _CODE) if "<" in whole or "[" in whole else ():
         whole = pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", whole)
     return whole
 
@@ -251,14 +251,21 @@ def _marked(name: str, value: Value, texts: list[str]) -> str | int | list[str]:
 
 
 def _filled(prompt: Prompt, section: _Section, given: Mapping[str, str | int | list[str]], texts: Sequence[str]) -> str:
-    try:
-        words = _compiled(section, prompt.where).render(given)
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-        raise UsageError(f"{prompt.where}:{section.line + _line_of(error)}: {error}") from None
+    told = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in given.items())
+    words = _words(section, prompt.where, told)
     filled = _MARK.sub(lambda mark: texts[int(mark[1])], words).strip()
     if "\0" in filled:
         raise UsageError(f"{prompt.where}:{section.line + 1}: a text is put in whole, never a part of it")
     return filled
+
+
+@lru_cache(maxsize=256)
+def _words(section: _Section, where: str, given: tuple[tuple[str, str | int | tuple[str, ...]], ...]) -> str:
+    """A section with its marks: the same for all texts that are asked about in the same way."""
+    try:
+        return _compiled(section, where).render({n: list(v) if isinstance(v, tuple) else v for n, v in given})
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        raise UsageError(f"{where}:{section.line + _line_of(error)}: {error}") from None
 
 
 def _line_of(error: BaseException) -> int:

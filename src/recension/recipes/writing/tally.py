@@ -21,9 +21,8 @@ class Tally:
         """Add to the count under these names."""
         table = self.counts
         for name in names[:-1]:
-            key = name if name in table or len(table) < MOST_NAMES else REST
-            table = table.setdefault(key, {})
-        last = names[-1] if names[-1] in table or len(table) < MOST_NAMES else REST
+            table = table[name] if name in table else table.setdefault(_free(table, name), {})
+        last = names[-1] if names[-1] in table else _free(table, names[-1])
         table[last] = table.get(last, 0) + by
 
     def example(self, kind: str, **values: Any) -> None:
@@ -43,9 +42,13 @@ class Tally:
 def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
     """Add counts to counts of the same names."""
     for name, value in more.items():
-        if isinstance(value, Mapping):
-            key = name if name in into or len(into) < MOST_NAMES else REST
+        key = name if name in into else _free(into, name)
+        if isinstance(value, dict):
             merge(into.setdefault(key, {}), value)
         else:
-            key = name if name in into or len(into) < MOST_NAMES else REST
             into[key] = into.get(key, 0) + value
+
+
+def _free(table: Mapping[str, Any], name: str) -> str:
+    """The name under which something new is counted."""
+    return name if len(table) < MOST_NAMES else REST

@@ -17,6 +17,7 @@ from recension.run.receipts import Receipt
 from recension.run.shards import ShardPlan, ShardWriter
 
 BATCH_CHARACTERS = 1 << 20
+AT_ONCE = 4  # rows that are read in one round of the loop
 
 
 class Verb(Protocol):
@@ -44,7 +45,9 @@ class WriteTask:
         with ShardWriter(self.plan, piece.index) as shard:
             page = _Page(shard, self.author)
             try:
-                for item in read_piece(piece, self.reading, self.layout):
+                for number, item in enumerate(read_piece(piece, self.reading, self.layout)):
+                    if number % AT_ONCE == 0:
+                        await asyncio.sleep(0)
                     while len(under_way) >= self.window:
                         await self._settle(under_way, page, tally, (pulse, piece))
                     running = asyncio.create_task(_units(self.verb, item)) if isinstance(item, Record) else None
@@ -58,10 +61,10 @@ class WriteTask:
                 await asyncio.gather(*(task for _, task in under_way if task), return_exceptions=True)
             page.write()
             check_unchanged(piece.files)
-            receipt = shard.commit(
-                {"tokens": tally.counts.get("kept", {}).get("tokens", 0), **tally.to_json()},
-                tuple(f.label for f in piece.files),
-                piece.rows_cap,
+            stats = {"tokens": tally.counts.get("kept", {}).get("tokens", 0), **tally.to_json()}
+            # The disk is waited for in a thread, so that the other shards go on asking.
+            receipt = await asyncio.to_thread(
+                shard.commit, stats, tuple(file.label for file in piece.files), piece.rows_cap
             )
         pulse.end()
         return receipt
