@@ -40,7 +40,7 @@ class Said:
                         return
                     writer.write(piece)
                     await writer.drain()
-                    await asyncio.sleep(0.002)
+                    await asyncio.sleep(0.001)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -51,7 +51,7 @@ def port_of(server: asyncio.Server) -> int:
     return server.sockets[0].getsockname()[1]
 
 
-def talk(replies: list[list[bytes | None]], timeout: float = 0.2, pause: float = 0.0):
+def talk(replies: list[list[bytes | None]], timeout: float = 20.0, pause: float = 0.0):
     """What came of asking once for each reply, one after the other."""
     said = Said(replies)
 
