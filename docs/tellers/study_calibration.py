@@ -19,6 +19,10 @@ def told() -> str:
     words = f"{found['budget']:,} words"
     rows = [_rate(f"human halves by source, {int(n):,} words", one) for n, one in found["null"].items()]
     rows += [_rate(f"n-gram chain, generation {n}, {words}", one) for n, one in found["power"].items()]
+    rows += [
+        _rate(f"human text with {float(n):.0%} of the first generation in it, {words}", one)
+        for n, one in found["diluted"].items()
+    ]
     for name, one in found["sizes"].items():
         audited, generation = name.split(", ")
         rows.append(_rate(f"chain of 300,000 words, generation {generation}, {int(audited):,} audited", one))
@@ -88,11 +92,16 @@ def _goals(found: dict[str, Any]) -> str:
             missing.append(f"{planned[name] - done} of {planned[name]} {what}{cost}")
     lines = [
         f"- *False alarms* in at most 5% of human splits: {wrong} of {trials}.",
-        f"- *Healthy* in at least 80% at 500,000 words: {_share(null.get('500000'), 'healthy')}.",
+        f"- *Healthy* in at least 80% at 500,000 words: {_share(null.get('500000'), 'healthy')}; with every family "
+        f"within its margin, one left open not allowed: {_share(null.get('500000'), 'every_family_within')}.",
         "- *At risk or worse* by generation 5 in at least 95% of n-gram chains at 100,000 words: "
         f"{_share(found['power'].get('5'), 'at_risk_or_worse')}.",
-        f"- The same for chains of small language models: {_share(found['small'].get('5'), 'at_risk_or_worse')}.",
     ]
+    last = max((n for n, one in found["small"].items() if n != "0" and one["trials"] >= 20), key=int, default="1")
+    lines.append(
+        f"- The same for chains of small language models, by generation {last}: "
+        f"{_share(found['small'].get(last), 'at_risk_or_worse')}."
+    )
     if missing:
         lines.append(
             f"- *Still to be run*, for want of machine time: {'; '.join(missing)}. `run.py` goes on where it was."

@@ -1,7 +1,7 @@
 """Does an audit hold what it says? Known cases on real text, and how often the verdict is right.
 
-python studies/audit_calibration/run.py DATA [--part null|power|sizes|shift|llm|edited|small]... [--minutes 8] [--written DIR]
-    [--where domain=fiction]...
+python studies/audit_calibration/run.py DATA [--part null|power|diluted|sizes|shift|llm|edited|small]... [--minutes 8]
+    [--written DIR] [--where domain=fiction]...
 
 DATA is a folder of human and synthetic JSON lines. Every case goes through the samples, the matching, the chain and the
 verdict of `audit`, without the run folder around it. A finished case is a line of trials.jsonl beside this file, so the study
@@ -42,6 +42,7 @@ CHAINED = ("fiction", "technical_proposals", "textbook_openstax", "reviews", "fi
 NULL = ((20_000, (*LARGE, *MIDDLE, *SMALL), 14), (100_000, (*LARGE, *MIDDLE), 16), (500_000, LARGE, 25))
 CHAINS, BUDGET, DRAWS = 20, 100_000, 60
 LARGER = 6
+DILUTED, SHARES = 4, (0.1, 0.25, 0.5, 1.0)
 BLOCK = 5  # seeds of one domain that are done in a row, before the next domain has its turn
 
 
@@ -100,6 +101,26 @@ def power(given: argparse.Namespace) -> Iterator[Case]:
         for domain in CHAINED:
             for seed in range(start, start + BLOCK):
                 yield Case("power", {"domain": domain, "seed": seed}, lambda d=domain, s=seed: one(d, s))
+
+
+def diluted(given: argparse.Namespace) -> Iterator[Case]:
+    """Human text of which a share is the first generation of a chain: how little is noticed?"""
+
+    def one(domain: str, share: float, seed: int) -> list[tuple[dict[str, Any], Verdict, int]]:
+        panel = pools.pool(given.data, f"human/{domain}.train", 4 * BUDGET)
+        some = [pools.first(side, int(BUDGET * 1.02)) for side in pools.halves(panel, seed)]
+        panel = pools.selected(panel, some)
+        reference, start = panel.sides
+        own, made = pools.tokens(panel, start), pools.written(panel, start, 100 + seed, 1)[0]
+        kept = round((1 - share) * len(own))
+        both = pools.against(panel, reference, [*own[:kept], *made[kept:]])
+        return [({}, *pools.verdict(both, BUDGET, DRAWS, seed))]
+
+    for seed in range(DILUTED):
+        for domain in CHAINED:
+            for share in SHARES:
+                key = {"domain": domain, "share": share, "seed": seed}
+                yield Case("diluted", key, lambda d=domain, q=share, s=seed: one(d, q, s))
 
 
 def sizes(given: argparse.Namespace) -> Iterator[Case]:
@@ -232,7 +253,16 @@ def small(given: argparse.Namespace) -> Iterator[Case]:
         yield Case("small", {"domain": domain, "seed": int(seed)}, one)
 
 
-PARTS = {"null": null, "power": power, "sizes": sizes, "shift": shift, "llm": llm, "edited": edited, "small": small}
+PARTS = {
+    "null": null,
+    "power": power,
+    "diluted": diluted,
+    "sizes": sizes,
+    "shift": shift,
+    "llm": llm,
+    "edited": edited,
+    "small": small,
+}
 
 
 # --- what is known so far ---------------------------------------------------------------------------------------------
@@ -273,15 +303,24 @@ def rates(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "at_risk_or_worse": share(narrow),
         "collapsed": share(counts["collapsed"]),
         "healthy": share(counts["healthy"]),
+        "every_family_within": share(sum(_all_within(trial) for trial in trials)),
         "placed_at": round(float(np.median(places)), 2) if places else None,
         "cpu_seconds": round(float(np.median(spent)), 1) if spent else None,
         "domains": len({trial.get("domain") for trial in trials}),
     }
 
 
+def _all_within(trial: dict[str, Any]) -> bool:
+    """What it takes to be healthy without the clause about one open family."""
+    return trial["level"] == "healthy" and all(
+        family[3] in ("within", "wider") for family in trial["families"].values()
+    )
+
+
 GROUPED: dict[str, tuple[str, ...]] = {
     "null": ("budget",),
     "power": ("generation",),
+    "diluted": ("share",),
     "sizes": ("budget", "generation"),
     "shift": (),
     "edited": ("changed", "against"),
@@ -326,6 +365,7 @@ def main() -> None:
     until = time.monotonic() + 60 * given.minutes
     names = {"null": ("budget", "domain", "seed"), "power": ("domain", "seed"), "small": ("domain", "seed")}
     names |= {"sizes": ("domain", "chain", "budget"), "edited": ("domain", "changed")}
+    names |= {"diluted": ("domain", "share", "seed")}
     done = {
         (line["part"], *(str(line[name]) for name in names.get(line["part"], ("case",)))) for line in known()
     }  # fmt: skip

@@ -236,8 +236,9 @@ def test_equal_halves_are_not_called_narrow_and_contracted_text_is():
     assert found.level == "collapsed" and 1.4 < found.median <= 2, found
 
 
-def evidence(effect: list[float], noise: float) -> Evidence:
+def evidence(effect: list[float], noise: float | list[float]) -> Evidence:
     random = np.random.default_rng(0)
+    noise = np.array(noise)
     halves = np.array(effect) + noise * random.normal(size=(400, 3))
     curve = np.outer([1, 2, 3, 4, 5], [0.4, 0.4, 0.4])
     return Evidence(
@@ -252,6 +253,9 @@ def evidence(effect: list[float], noise: float) -> Evidence:
         ([0.0, 0.0, 0.0], 0.01, "healthy"),
         ([-0.3, 0.0, 0.02], 0.01, "healthy"),  # richer is no fault
         ([0.0, 0.0, 0.0], 0.2, "inconclusive"),
+        ([0.0, 0.0, 0.0], [0.01, 0.01, 0.2], "healthy"),  # what one family alone would say changes nothing
+        ([0.0, 0.0, 0.15], [0.01, 0.01, 0.2], "inconclusive"),  # unless it looks as if it said something
+        ([0.0, 0.0, 0.0], [0.01, 0.2, 0.2], "inconclusive"),
         ([0.4, 0.0, 0.0], 0.01, "inconclusive"),  # one family alone
         ([0.4, 0.4, -0.4], 0.01, "inconclusive"),  # narrower and wider: another subject
         ([0.2, 0.2, 0.0], 0.01, "at-risk"),

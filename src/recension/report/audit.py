@@ -139,6 +139,9 @@ class AuditReport:
 
     @property
     def sentence(self) -> str:
+        left = [family.name for family in self.families if family.state == "open"]
+        if self.level == "healthy" and left:
+            return f"{LEVELS[self.level][:-1]}, {left[0]} aside, which is left open."
         return LEVELS[self.level]
 
     def to_json(self) -> dict[str, Any]:

@@ -5,7 +5,9 @@ figures of a family are joined to one index, weighted by how well each tells gen
 where the interval of its index lies above the margin (a quarter of a generation, or what leaving out one source of the
 reference does, whichever is more) and its adjusted p-value is below 5 %; *within* where the interval lies below the margin.
 
-No single family makes a verdict: another subject alone often moves one of them. Nor do two, where a third is *wider*.
+No single family makes a verdict: another subject alone often moves one of them. Nor do two, where a third is *wider*. And for
+the same reason one family that is *open* keeps no text from being healthy, where two others are within and it looks as if it
+were: however it would end, two that are narrower there cannot be.
 """
 
 from __future__ import annotations
@@ -32,10 +34,8 @@ MEANINGS: Mapping[str, str] = {
     "concentration": "few words for most of the text",
     "perplexity": "what models find surprising",
 }
-CLEAR, LEAST = (
-    3.0,
-    0.04,
-)  # the curve has to move a figure so much more than a source does, and at all, to be a yardstick
+# The curve has to move a figure so much more than a source does, and at all, to be a yardstick.
+CLEAR, LEAST = 3.0, 0.04
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,11 +209,16 @@ def _level(families: Sequence[Family]) -> tuple[Level, tuple[str, ...], int | No
         return "at-risk", tuple(reasons), None
     if len(narrower) == 1:
         reasons.insert(0, f"Narrower in {_listed(narrower)} alone, which another subject can do as well.")
-    elif not by["open"]:
+    elif not by["open"] or _makes_no_odds(by["open"], by["within"]):
         return "healthy", tuple(reasons), None
     wanted = [family.needed for family in by["open"]]
     needed = max((n for n in wanted if n is not None), default=None) if None not in wanted else None
     return "inconclusive", tuple(reasons), needed
+
+
+def _makes_no_odds(left: Sequence[Family], within: Sequence[Family]) -> bool:
+    """Whether what is open, if it were narrower, would be so alone; and does not look like it."""
+    return len(left) == 1 and len(within) >= ENOUGH and left[0].value < left[0].margin
 
 
 def _listed(families: Sequence[Family]) -> str:
