@@ -39,7 +39,7 @@ LARGE = (
     "cot_instructions",
 )  # fmt: skip
 CHAINED = ("fiction", "technical_proposals", "textbook_openstax", "reviews", "finance_news")
-NULL = ((20_000, (*LARGE, *MIDDLE, *SMALL), 14), (100_000, (*LARGE, *MIDDLE), 16), (500_000, LARGE, 25))
+NULL = ((20_000, (*LARGE, *MIDDLE, *SMALL), 14), (100_000, (*LARGE, *MIDDLE), 5), (500_000, LARGE, 5))
 CHAINS, BUDGET, DRAWS = 20, 100_000, 60
 LARGER = 6
 DILUTED, SHARES = 4, (0.1, 0.25, 0.5, 1.0)
