@@ -24,6 +24,8 @@ from recension.report.page import (
 )
 from recension.report.plots import Labels, curve_chart
 
+MUCH_UNCOVERED = 0.1
+
 
 class ScoreShape(msgspec.Struct, frozen=True):
     """The distribution of the scores over equal bins (`middles`), and the lowest and highest that were kept."""
@@ -76,6 +78,14 @@ class Narrowing(msgspec.Struct, frozen=True):
     figures: tuple[NarrowedFigure, ...]
     covered: float
     self_covered: float
+    passages: int = 0  # that coverage was looked up for
+
+    @property
+    def thinner(self) -> bool:
+        """Whether passages lie without a neighbour, by a tenth and beyond what chance makes of so many."""
+        both = (self.covered + self.self_covered) / 2
+        noise = 3 * math.sqrt(2 * both * (1 - both) / max(self.passages, 1))
+        return self.passages > 0 and self.self_covered - self.covered > max(MUCH_UNCOVERED, noise)
 
 
 class SelectReport(msgspec.Struct, frozen=True):
