@@ -257,7 +257,7 @@ def _narrowing(narrow: Narrowing | None) -> str:
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in narrow.reasons)
     heads = ("Figure", "Family", "Before", "After", "Narrower by", "95%")
     return (
-        f"<section><h2>Has it narrowed the corpus? {escape(narrow.level.replace('-', ' ').capitalize())}</h2>"
+        f"<section><h2>Has its wording narrowed? {escape(narrow.level.replace('-', ' ').capitalize())}</h2>"
         '<p class="axis-lead">The figures of an audit, of what is kept against everything, on '
         f"{number(narrow.words)} words of each. Above 0 is narrower; the unit of the sentences is a generation of collapse of "
         "an n-gram model on its own output.</p>"
