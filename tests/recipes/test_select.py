@@ -249,6 +249,17 @@ def test_a_head_is_trained_and_chooses(corpora, tmp_path):
         )
 
 
+def test_bad_rows_move_no_removal_to_another_document(tmp_path):
+    texts = {name: " ".join(f"{name}{i}" for i in range(60)) for name in "abc"}
+    given = [b"{", {"id": "a", "text": texts["a"]}, {"id": "empty", "text": ""}, {"id": "b", "text": texts["b"]}, b"{",
+             {"id": "a2", "text": texts["a"]}, {"id": "c", "text": texts["c"]}, {"id": "b2", "text": texts["b"]}]  # fmt: skip
+    source = write_jsonl(tmp_path / "in.jsonl", given)
+    report = recension.select(source, tmp_path / "out", SelectSpec("dedup", tail_words=0), ONE)
+    removed = {r["id"]: r["detail"] for r in read(tmp_path / "out", "dropped") if r["reason"] == "near-duplicate"}
+    assert removed == {"a2": "of a at in.jsonl row 2", "b2": "of b at in.jsonl row 4"}
+    assert [row["id"] for row in read(tmp_path / "out")] == ["a", "b", "c"] and report.kept == 3
+
+
 def test_origins_are_kept(tmp_path):
     origin = {
         "kind": "edited",
