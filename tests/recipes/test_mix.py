@@ -262,6 +262,7 @@ def test_a_file_is_what_the_flags_are(recipe, tmp_path):
         ("sources:\n  a:\n    path: x\n    weight: -1", r"line 4: weight of source 'a' is 0 or more"),
         ("sources:\n  a: {path: x, weight: .inf}", r"line 2: weight is a number, not inf"),
         ("holdout: .nan\nsources: {a: b}", r"line 1: holdout is a number, not nan"),
+        (f"seed: {1 << 63}\nsources: {{a: b}}", r"--seed is a number of at most 63 bits"),
         ("holdout: 1.0\nsources: {a: b}", r"holdout is a share below 1 or a number of tokens above 1"),
         ("preset: foo\nsources:\n  a: {path: x, weight: 1}", r"preset 'foo' is not known"),
         ("sources:\n  a: {weight: 1}", r"line 2: source 'a' has no path"),
