@@ -336,6 +336,8 @@ def test_presets_are_scaled_to_what_there_is(tmp_path):
     assert report.sources[1].share == pytest.approx(64.59 / (64.59 + 16.29), abs=0.002)
     assert any("does not fit: preset maga-mix has cosmopedia, python, math" in note for note in report.notes)
     human = (MixSource("human", (str(edu),)), parts[1])
+    plan = recension.plan_mix(MixSpec(human, preset="alpha-25", tokenizer="words"))
+    assert plan.notes[0].startswith("mine is what is short: human holds") and plan.sources[1].repeats == 1
     for alpha in (0, 25, 50, 75, 100):
         plan = recension.plan_mix(MixSpec(human, preset=f"alpha-{alpha}", tokens=1_000, tokenizer="words"))
         assert [source.planned for source in plan.sources] == [10 * alpha, 1_000 - 10 * alpha]
