@@ -262,6 +262,7 @@ def test_a_file_is_what_the_flags_are(recipe, tmp_path):
         ("sources:\n  a:\n    path: x\n    weight: -1", r"line 4: weight of source 'a' is 0 or more"),
         ("sources:\n  a: {path: x, weight: .inf}", r"line 2: weight is a number, not inf"),
         ("holdout: .nan\nsources: {a: b}", r"line 1: holdout is a number, not nan"),
+        (f"seed: {1 << 63}\nsources: {{a: b}}", r"--seed is a number of at most 63 bits"),
         ("holdout: 1.0\nsources: {a: b}", r"holdout is a share below 1 or a number of tokens above 1"),
         ("preset: foo\nsources:\n  a: {path: x, weight: 1}", r"preset 'foo' is not known"),
         ("sources:\n  a: {weight: 1}", r"line 2: source 'a' has no path"),
@@ -335,6 +336,8 @@ def test_presets_are_scaled_to_what_there_is(tmp_path):
     assert report.sources[1].share == pytest.approx(64.59 / (64.59 + 16.29), abs=0.002)
     assert any("does not fit: preset maga-mix has cosmopedia, python, math" in note for note in report.notes)
     human = (MixSource("human", (str(edu),)), parts[1])
+    plan = recension.plan_mix(MixSpec(human, preset="alpha-25", tokenizer="words"))
+    assert plan.notes[0].startswith("mine is what is short: human holds") and plan.sources[1].repeats == 1
     for alpha in (0, 25, 50, 75, 100):
         plan = recension.plan_mix(MixSpec(human, preset=f"alpha-{alpha}", tokens=1_000, tokenizer="words"))
         assert [source.planned for source in plan.sources] == [10 * alpha, 1_000 - 10 * alpha]

@@ -99,6 +99,13 @@ def test_the_report_tells_the_tail(drawn):
     assert any("--temperature" in warning for warning in report.warnings)
     gone = msgspec.structs.replace(report, domains=(DomainShare("letters", 50, 0, 900, 0),))
     assert "Nothing is left of letters." in list(outcome.warnings_of(gone))
+    assert report.narrowing is not None and report.narrowing.passages == 18
+    for seen, told in ((0.5, True), (0.95, False)):
+        thin = msgspec.structs.replace(report.narrowing, covered=seen, self_covered=1.0)
+        said = outcome.warnings_of(msgspec.structs.replace(report, narrowing=thin))
+        assert any("50.0% of its passages" in warning for warning in said) is told
+    none = msgspec.structs.replace(report, kept=0, dropped={"too-short": 2, "low-score": 9})
+    assert list(outcome.warnings_of(none)) == ["No document is kept: all have a score below --min-score."]
     assert sum(d.documents for d in report.domains) == 281 and sum(d.kept for d in report.domains) == 56
     assert sum(row[1] for row in report.lengths) == 281 and sum(row[2] for row in report.lengths) == 56
     assert report.narrowing is not None and len(report.narrowing.figures) == 11
@@ -220,6 +227,9 @@ def test_a_head_is_trained_and_chooses(corpora, tmp_path):
         {**row, "score": 4 if row["domain"] == "fiction" else 1} for row in (*rows("fiction"), *rows("math")[:250])
     ]
     source = write_jsonl(tmp_path / "labelled.jsonl", [*labelled, {"text": "no score", "score": "high"}, b"{"])
+    same = write_jsonl(tmp_path / "same.jsonl", [{**row, "score": 2} for row in labelled[::8]])
+    with pytest.raises(InputError, match="'score' are all the same"):
+        recension.train_head(same, tmp_path / "none")
     report = recension.train_head(source, tmp_path / "head", HeadSpec(rows=RowSettings()))
     proof = recension.verify(tmp_path / "head")
     assert proof.sound and (proof.rows, proof.written, proof.dropped) == (506, 504, 2)
@@ -237,6 +247,17 @@ def test_a_head_is_trained_and_chooses(corpora, tmp_path):
         recension.select(
             corpora[0], tmp_path / "other", SelectSpec("edu", head=str(tmp_path / "head"), keep=0.1, seed=1), ONE
         )
+
+
+def test_bad_rows_move_no_removal_to_another_document(tmp_path):
+    texts = {name: " ".join(f"{name}{i}" for i in range(60)) for name in "abc"}
+    given = [b"{", {"id": "a", "text": texts["a"]}, {"id": "empty", "text": ""}, {"id": "b", "text": texts["b"]}, b"{",
+             {"id": "a2", "text": texts["a"]}, {"id": "c", "text": texts["c"]}, {"id": "b2", "text": texts["b"]}]  # fmt: skip
+    source = write_jsonl(tmp_path / "in.jsonl", given)
+    report = recension.select(source, tmp_path / "out", SelectSpec("dedup", tail_words=0), ONE)
+    removed = {r["id"]: r["detail"] for r in read(tmp_path / "out", "dropped") if r["reason"] == "near-duplicate"}
+    assert removed == {"a2": "of a at in.jsonl row 2", "b2": "of b at in.jsonl row 4"}
+    assert [row["id"] for row in read(tmp_path / "out")] == ["a", "b", "c"] and report.kept == 3
 
 
 def test_origins_are_kept(tmp_path):

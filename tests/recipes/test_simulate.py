@@ -140,6 +140,10 @@ def test_what_a_corpus_cannot_give_is_said(corpus, tmp_path):
         )
     with pytest.raises(InputError, match="tokens to learn from"):
         simulate_text([corpus], tmp_path / "few", SimulateTextSpec(**{**FEW, "limit": 2}), AuditEffort(workers=1))
+    with pytest.raises(InputError, match=r"no-key.* is --group-key right"):
+        simulate_text(
+            [corpus], tmp_path / "key", SimulateTextSpec(**{**FEW, "group_key": "no"}), AuditEffort(workers=1)
+        )
     with pytest.raises(UsageError, match="--policy is one of"):
         SimulateTextSpec(policy=("edit",))
 

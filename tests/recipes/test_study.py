@@ -2,11 +2,14 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
 from recension import NgramSpec, StudyEffort, StudySpec, plan_study, study, train_ngram, verify
 from recension.errors import ManifestMismatchError, UsageError
+from recension.report.study import Row, StudyTable, study_page
+from recension.report.values import Measured
 from tests.recipes.conftest import write_jsonl
 
 
@@ -55,6 +58,8 @@ def test_what_the_steps_found_is_told(carried_out):
     assert told["paper, generation 3"].paper == {"flagged, %": 11.08}
     page = (out / "report.html").read_text()
     assert "11.1" in page and "not resolvable at this scale" in page
+    wide = StudyTable("Wide", (Row("a", {"b": Measured(1.0, 0.5, 1.5)}, {}),))
+    assert ">1.00 (0.500\u00a0to\u00a01.50)</td>" in study_page(replace(report, tables=(wide,))), "no break in it"
     json.loads((out / "report.json").read_text())
 
 

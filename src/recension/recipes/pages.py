@@ -64,7 +64,8 @@ def check_some(out: Path, corpus: Corpus) -> None:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sums.dropped.items())
         columns = ", ".join(corpus.columns_seen()) or "none"
         why = f"none of the {sums.rows:,} rows could be used ({reasons})"
-        raise InputError(f"{why}: see {out / 'dropped'}; the columns are {columns}: is --text-key right?")
+        flag = "--group-key" if sums.dropped.keys() == {"no-key"} else "--text-key"
+        raise InputError(f"{why}: see {out / 'dropped'}; the columns are {columns}: is {flag} right?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,8 @@ def check_types(chosen: Any) -> None:
             object.__setattr__(chosen, name, value)
         if not fits(value, hint):
             raise UsageError(f"--{name.replace('_', '-')} is {said(hint)}, not {value!r}")
+        if name == "seed" and isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            raise UsageError(f"--seed is a number of at most 63 bits, not {value}")
 
 
 def hints_of(kind: type[Any]) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from recension.report.page import (
 )
 from recension.report.plots import Labels, curve_chart
 
+MUCH_UNCOVERED = 0.1
+
 
 class ScoreShape(msgspec.Struct, frozen=True):
     """The distribution of the scores over equal bins (`middles`), and the lowest and highest that were kept."""
@@ -76,6 +78,14 @@ class Narrowing(msgspec.Struct, frozen=True):
     figures: tuple[NarrowedFigure, ...]
     covered: float
     self_covered: float
+    passages: int = 0  # that coverage was looked up for
+
+    @property
+    def thinner(self) -> bool:
+        """Whether passages lie without a neighbour, by a tenth and beyond what chance makes of so many."""
+        both = (self.covered + self.self_covered) / 2
+        noise = 3 * math.sqrt(2 * both * (1 - both) / max(self.passages, 1))
+        return self.passages > 0 and self.self_covered - self.covered > max(MUCH_UNCOVERED, noise)
 
 
 class SelectReport(msgspec.Struct, frozen=True):
@@ -247,7 +257,7 @@ def _narrowing(narrow: Narrowing | None) -> str:
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in narrow.reasons)
     heads = ("Figure", "Family", "Before", "After", "Narrower by", "95%")
     return (
-        f"<section><h2>Has it narrowed the corpus? {escape(narrow.level.replace('-', ' ').capitalize())}</h2>"
+        f"<section><h2>Has its wording narrowed? {escape(narrow.level.replace('-', ' ').capitalize())}</h2>"
         '<p class="axis-lead">The figures of an audit, of what is kept against everything, on '
         f"{number(narrow.words)} words of each. Above 0 is narrower; the unit of the sentences is a generation of collapse of "
         "an n-gram model on its own output.</p>"

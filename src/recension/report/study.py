@@ -101,6 +101,9 @@ class StudyReport:
         return raw
 
 
+TO = "\u00a0to\u00a0"  # a wide table breaks its cells before an interval, and never in it
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -213,7 +216,9 @@ def _table(part: StudyTable) -> str:
         (
             row.name,
             *(
-                plain(row.found[c].value) + between(row.found[c], sign=False) if c in row.found else "–"
+                plain(row.found[c].value) + between(row.found[c], sign=False).replace(" to ", TO)
+                if c in row.found
+                else "–"
                 for c in columns
             ),
             *(plain(row.paper[c]) if c in row.paper else "–" for c in papers),

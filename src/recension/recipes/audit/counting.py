@@ -155,9 +155,15 @@ def count(run: Run, wanted: Counting, workers: int, max_dropped: float | None, o
     sums = totals(run.out)
     if not sums.written:
         reasons = ", ".join(f"{reason} {number:,}" for reason, number in sums.dropped.items()) or "there are none"
+        named = [
+            f"--{what}-key"
+            for what, key in zip(("pair", "group", "stratum"), _columns(wanted.keys), strict=True)
+            if key
+        ]
+        flag = " or ".join(named) if sums.dropped.keys() == {"no-key"} else "--text-key"
         raise InputError(
             f"none of the {sums.rows:,} rows could be used ({reasons}): see {run.out / 'dropped'}; the columns are "
-            f"{', '.join(data.columns_seen()) or 'none'}: is --text-key right?"
+            f"{', '.join(data.columns_seen()) or 'none'}: is {flag} right?"
         )
 
 

@@ -126,7 +126,7 @@ def fit(name: str, asked: Sequence[tuple[Wanted, str]], held: Sequence[int], tot
     bounded = [(Fraction(have) / part.unique, i) for i, (have, part) in enumerate(zip(held, chosen, strict=True))
                if part.unique and part.tokens]  # fmt: skip
     if not bounded:
-        return Fitted(wanted, [None] * len(wanted), total, [])
+        return Fitted(wanted, [None] * len(wanted), total, _spare(wanted, held) if total is None else [])
     whole = sum((part.tokens for part in chosen), Fraction(0))
     scale, least = (Fraction(total) / whole, None) if total is not None else min(bounded)
     caps: list[int | None] = []
@@ -145,6 +145,21 @@ def fit(name: str, asked: Sequence[tuple[Wanted, str]], held: Sequence[int], tot
         elif i != least and have > unique:
             notes.append(f"{ask.name} holds {have:,} tokens, of which the recipe uses {unique:,}")
     return Fitted(wanted, caps, int(scale * whole) if total is None else total, notes)
+
+
+def _spare(wanted: Sequence[Wanted], held: Sequence[int]) -> list[str]:
+    """Of a mixture of shares that is as large as the source that is short allows: what remains of the others."""
+    reach = [
+        have * (ask.most if ask.stated else Fraction(1)) / ask.weight if ask.weight else None
+        for ask, have in zip(wanted, held, strict=True)
+    ]
+    least = min(bound for bound in reach if bound is not None)
+    short = wanted[reach.index(least)].name
+    return [
+        f"{short} is what is short: {ask.name} holds {have:,} tokens, of which the recipe uses {int(least * ask.weight):,}"
+        for ask, have, bound in zip(wanted, held, reach, strict=True)
+        if ask.weight and bound is not None and bound > least and have > least * ask.weight
+    ]
 
 
 def _spelled(asked: Sequence[tuple[Wanted, str]], parts: Sequence[Part], scale: Fraction) -> str:

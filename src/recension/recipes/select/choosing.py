@@ -47,7 +47,7 @@ from recension.run.progress import Observer, Progress, Silent
 from recension.run.receipts import read_seal, receipts
 from recension.run.shards import ShardPlan
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 SMALLEST_SHARD = 8 << 20
 RANKED_AT_ONCE, RANKED_ALONE = 4, 16  # pieces; fewer than the latter are ranked faster in one process
 CHOICE, SAMPLES = "choice", "samples"

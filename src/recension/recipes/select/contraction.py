@@ -31,6 +31,7 @@ class Contraction(NamedTuple):
     after: tuple[float, ...]
     covered: float  # passages of before that have one of after among their neighbours
     self_covered: float  # the same between halves of before
+    passages: int  # as many of each side
 
 
 def measured(passages: Sequence[Passage], budget: int, embedder: str, seed: int) -> Contraction | None:
@@ -61,5 +62,11 @@ def measured(passages: Sequence[Passage], budget: int, embedder: str, seed: int)
     vectors = [model.embed([p.text for p in part]) for part in sides]
     covered = shift.embedded(vectors[0], vectors[1])
     return Contraction(
-        judge(evidence, found.words), found.words, tuple(before.tolist()), tuple(after.tolist()), covered[0], covered[2]
+        judge(evidence, found.words),
+        found.words,
+        tuple(before.tolist()),
+        tuple(after.tolist()),
+        covered.coverage,
+        covered.human_coverage,
+        min(map(len, vectors)) // 2,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,19 +102,23 @@ class _ClusterTask:
         pairs = clusters.clusters(np.frombuffer(self.links, np.int64).reshape(-1, 2))
         pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
         firsts, of = np.unique(pairs[:, 1], return_inverse=True)
-        names = list(self._names(firsts))
-        return msgspec.msgpack.encode([pairs[:, 0].tobytes(), of.astype(np.int32).tobytes(), names])
+        documents = pairs[:, 0].copy()
+        names: list[str] = []
+        for start, mine, sheet in self._sheets(documents, firsts):
+            # Bands are made of the good rows alone and numbered so; who is left out is told by row, good or bad.
+            rows = np.flatnonzero(sheet.good)
+            documents[mine] = start + rows[documents[mine] - start]
+            inside = firsts[(firsts >= start) & (firsts < start + len(sheet.ids))] - start
+            for row in rows[inside].tolist():
+                names.append(f"{sheet.ids[row]} at {sheet.labels[sheet.files[row]]} row {sheet.rows[row]}")
+        return msgspec.msgpack.encode([documents.tobytes(), of.astype(np.int32).tobytes(), names])
 
-    def _names(self, firsts: Ints) -> Iterator[str]:
-        """Where the documents stand, which come in order."""
-        ends = [*self.starts[1:], 1 << 62]
-        for index, (start, end) in enumerate(zip(self.starts, ends, strict=True)):
-            inside = firsts[(firsts >= start) & (firsts < end)] - start
-            if not len(inside):
-                continue
-            sheet: Sheet = load(place(self.out, READ, index, "sheet"), Sheet, self.checks[index])
-            for number in inside.tolist():
-                yield f"{sheet.ids[number]} at {sheet.labels[sheet.files[number]]} row {sheet.rows[number]}"
+    def _sheets(self, documents: Ints, firsts: Ints) -> Iterator[tuple[int, slice, Sheet]]:
+        """The pieces that hold any of them, in order, each with its documents' place in the whole."""
+        for index, (start, end) in enumerate(pairwise([*self.starts, 1 << 62])):
+            mine = slice(*np.searchsorted(documents, [start, end]).tolist())
+            if mine.start < mine.stop or ((firsts >= start) & (firsts < end)).any():
+                yield start, mine, load(place(self.out, READ, index, "sheet"), Sheet, self.checks[index])
 
 
 @lru_cache(maxsize=1)

@@ -113,6 +113,10 @@ def _fit(run: Run, spec: HeadSpec, corpus: Corpus, effort: SelectEffort, observe
                 f"{rows.train.count + rows.held.count:,} rows have a number in '{spec.label_key}': a head needs "
                 f"{2 * FEWEST} at least (is --label-key right?)"
             )
+        if rows.train.variance <= 1e-9 * rows.train.squares / rows.train.count:
+            raise InputError(
+                f"the numbers in '{spec.label_key}' are all the same: there is nothing for a head to tell apart"
+            )
         weights, penalty = fitted(rows.train, rows.held)
         report = _report(run, spec, rows, weights, penalty)
         card = {

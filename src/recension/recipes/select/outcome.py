@@ -245,12 +245,21 @@ def _narrowing(spec: SelectSpec, passages: Sequence[Passage]) -> Narrowing | Non
         ),
         covered=found.covered,
         self_covered=found.self_covered,
+        passages=found.passages,
     )  # fmt: skip
 
 
 def warnings_of(report: SelectReport) -> Iterator[str]:
     """What somebody should know before using the choice."""
     narrow = report.narrowing
+    if report.documents and not report.kept:
+        yield f"No document is kept: {_why_none(report)}."
+        return
+    if narrow is not None and narrow.thinner:
+        yield (
+            f"The choice narrowed the corpus: {percent(narrow.covered, 1)} of its passages have one that is kept among their "
+            f"neighbours, where as much of it at random would leave {percent(narrow.self_covered, 1)} with one."
+        )
     if narrow is not None and narrow.narrower:
         yield (
             f"The choice narrowed the corpus in {' and '.join(narrow.narrower)} (level: {narrow.level}): a model trained on "
@@ -270,8 +279,21 @@ def warnings_of(report: SelectReport) -> Iterator[str]:
                 f"{percent(loss.expected, 1)}."
             )
     gone = [d.name for d in report.domains if not d.kept and d.documents >= LARGE_DOMAIN * report.documents]
-    if gone and report.kept:
+    if gone:
         yield f"Nothing is left of {', '.join(gone[:5])}{f' and {len(gone) - 5} more' if len(gone) > 5 else ''}."
+
+
+def _why_none(report: SelectReport) -> str:
+    """The reason that most of them have, and what to change."""
+    reason = max(report.dropped, key=lambda name: report.dropped[name], default="")
+    hints = {
+        "low-score": "all have a score below --min-score",
+        "too-short": "all have fewer than --min-words words",
+        "outside-band": "the band is empty",
+        "not-drawn": "the first that was drawn is larger than --keep-tokens, or --keep comes to none",
+        "no-score": "the prior has no perplexity for any",
+    }
+    return hints.get(reason, f"most are set aside as {reason}")
 
 
 def pages(run: Run, report: SelectReport, schema: Any) -> dict[str, bytes]:
