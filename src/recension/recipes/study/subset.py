@@ -54,7 +54,7 @@ def told(bench: Bench[Learner], unit: str) -> tuple[tuple[Claim, ...], tuple[Stu
         rows.append(Row(name, row))
     note = (
         "Beside 450 parts of web text: 50 parts of originals (plain: both read 1.4 times; repeat: read 5 times), or 50 parts "
-        "and 200 of rewrites (maga). An n-gram model sees every text once, and so more of it where there are rewrites. The smallest "
-        "effects are those of originals alone. This part was added when the others had been seen."
+        "and 200 of rewrites (maga). An n-gram model sees every text once, and so more of it where there are rewrites. "
+        "The smallest effects are those of originals alone. This part was added when the others had been seen."
     )
     return tuple(claims), (StudyTable("Beside web text (SubSet)", tuple(rows), note, "bits per byte"),)
