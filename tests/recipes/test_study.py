@@ -3,11 +3,15 @@
 import json
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from recension import NgramSpec, StudyEffort, StudySpec, plan_study, study, train_ngram, verify
 from recension.errors import ManifestMismatchError, UsageError
+from recension.recipes.study.bench import Bench
+from recension.recipes.study.expansion_recipes import SCALES
+from recension.recipes.study.subset import weighed
 from recension.report.study import Row, StudyTable, study_page
 from recension.report.values import Measured
 from tests.recipes.conftest import write_jsonl
@@ -104,3 +108,19 @@ def test_every_study_can_be_planned(scale):
     for name in STUDIES:
         plan = plan_study(name, StudySpec(scale=scale))
         assert plan.seeds >= 3 and plan.work > 0 and sum(plan.steps.values()) > plan.seeds
+
+
+def test_subset_recipes_are_scaled_to_the_budget():
+    bench = Bench(Path("OUT"), SCALES["tiny"], StudySpec(study="expansion-recipes"), planned=True)
+    asked: dict[str, int] = {}
+
+    def text(kind: str, size: int) -> Path:
+        asked[kind] = size
+        return Path(kind)
+
+    shares = weighed(bench, "subset-maga", text)
+    assert list(shares.values()) == pytest.approx([50 / 700, 200 / 700, 450 / 700])
+    budget = bench.scale.bytes * bench.scale.epochs
+    assert asked == {"original": round(budget / 14), "base": round(budget / 3.5), "beside_web": round(budget * 9 / 14)}
+    repeated = weighed(bench, "subset-repeat", text)
+    assert repeated[Path("original")] * budget / asked["original"] == pytest.approx(5, rel=1e-3), "read five times"

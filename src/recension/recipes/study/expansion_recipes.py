@@ -1,4 +1,4 @@
-"""`expansion-recipes`: a small corpus repeated, or expanded by rewrites of three kinds (MAGA, figures 5, 7 and 10)."""
+"""`expansion-recipes`: a small corpus repeated, or expanded by rewrites of three kinds (MAGA, figures 5, 7, 9 and 10)."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from recension.recipes.study.learning import (
     vocabulary,
 )
 from recension.recipes.study.spec import ScaleName
+from recension.recipes.study.subset import EXPANDED, RECIPES, REPEAT, WEB, told, weighed
 from recension.report.overlay import map_plot
 from recension.report.plots import Labels
 from recension.report.study import Claim, Row, StudyTable
@@ -48,7 +49,10 @@ PAPER = {
     "only-base": {"134M": -0.90, "377M": -0.99, "1.7B": -0.95},
 }
 
-FILES = {"paired": ("news and stories=paired/detectrl_quads_news_stories.jsonl.gz",)}
+FILES = {
+    "paired": ("news and stories=paired/detectrl_quads_news_stories.jsonl.gz",),
+    WEB: ("web=human/web.train.jsonl.gz", "news=human/broadcast_news.train.jsonl.gz"),
+}
 SCALES: Mapping[ScaleName, Learner] = {
     "tiny": Learner(
         FILES,
@@ -73,7 +77,7 @@ SCALES: Mapping[ScaleName, Learner] = {
         device="one H100",
     ),
     "paper": Learner(
-        {"original": (), "base": (), "strict": (), "relaxed": (), "held_out": ()},
+        {"original": (), "base": (), "strict": (), "relaxed": (), "held_out": (), WEB: ()},
         preset="1.7b",
         tokenizer="gpt2",
         tokens=50_000_000_000,
@@ -92,6 +96,15 @@ def _text(bench: Bench[Learner], kind: str, seed: int) -> Path:
         return bench.drawn(kind, Draw(0, seed))
     size = bench.scale.bytes if bench.spec.scale == "tiny" else ALL
     return bench.drawn("paired", Draw(size, seed, kind, COLUMNS[kind], part=TRAINED))
+
+
+def _beside_web(bench: Bench[Learner], recipe: str, seed: int) -> Mapping[str | Path, float]:
+    def text(kind: str, size: int) -> Path:
+        if kind == WEB or "paired" not in bench.scale.files:
+            return bench.drawn(kind, Draw(size, seed))
+        return bench.drawn("paired", Draw(size, seed, f"subset-{kind}", COLUMNS[kind], part=TRAINED))
+
+    return weighed(bench, recipe, text)
 
 
 def _held_out(bench: Bench[Learner]) -> list[str]:
@@ -149,9 +162,26 @@ def steps(bench: Bench[Learner]) -> Iterator[Step]:
     for kinds in COUNTED[1:]:
         for seed in bench.seeds:
             yield from _counted(bench, kinds, seed)
+    if WEB in bench.roles:
+        yield from _subset(bench)
     for variant in VARIANTS:
         yield Step(f"pattern-{variant}", "evaluate loss-pattern", partial(_pattern, bench, variant))
     yield Step("meanings", "audit", partial(_meanings, bench))
+
+
+def _subset(bench: Bench[Learner]) -> Iterator[Step]:
+    """The recipes beside web text, and n-gram models of what two of them read."""
+    for name in RECIPES:
+        for seed in bench.seeds:
+            arm = Arm(name, seed, partial(_beside_web, bench, name, seed))
+            yield trained(bench, arm)
+            yield read(bench, arm.step, partial(_held_out, bench))
+            if bench.scale.ngram and name in (REPEAT, EXPANDED):
+                yield from fitted(bench, f"ngram-{name}-{seed}", partial(_texts, arm), partial(_held_out, bench))
+
+
+def _texts(arm: Arm) -> list[Path]:
+    return [Path(path) for path in arm.mix()]
 
 
 def _pattern(bench: Bench[Learner], variant: str, out: Path) -> object:
@@ -199,15 +229,16 @@ def findings(bench: Bench[Learner]) -> Findings:
     )  # fmt: skip
     rows = []
     for name, steps in names.items():
-        told = {"bits per byte": measured(cost[name])}
+        seen = {"bits per byte": measured(cost[name])}
         found = [list(perplexities(bench, step).values()) for step in steps]
-        told["PPL"] = measured([sum(one) / len(one) for one in found])
-        rows.append(Row(name.replace("-", ", "), told, PAPER.get(name, {})))
+        seen["PPL"] = measured([sum(one) / len(one) for one in found])
+        rows.append(Row(name.replace("-", ", "), seen, PAPER.get(name, {})))
     main = StudyTable(
         "Held-out originals", tuple(rows),
         "In the paper: points of mean accuracy over the baseline, by size of the model.", "bits per byte",
     )  # fmt: skip
     counted, tables = _by_counts(bench) if bench.scale.ngram else ((), ())
+    beside, subset = told(bench, unit) if WEB in bench.roles else ((), ())
     notes = (
         "A stand-in: there is no writer here, so the rewrites are paired text of others. Polished text stands for strict, a "
         "paraphraser's for base, and text that a model wrote from the beginning or the title alone for relaxed. None of them "
@@ -216,7 +247,9 @@ def findings(bench: Bench[Learner]) -> Findings:
         "What is measured is text like the originals, not tasks. The paper finds that the loss on text and the tasks disagree.",
         f"An audit calls the base rewrites, against their originals: {_level(bench)}.",
     )
-    return Findings((*claims, *counted), (main, *tables, _patterns(bench)), notes, {"Meanings": _map(bench)})
+    return Findings(
+        (*claims, *counted, *beside), (main, *tables, *subset, _patterns(bench)), notes, {"Meanings": _map(bench)}
+    )
 
 
 def _by_counts(bench: Bench[Learner]) -> tuple[tuple[Claim, ...], tuple[StudyTable, ...]]:
@@ -258,12 +291,12 @@ def _patterns(bench: Bench[Learner]) -> StudyTable:
         first = found["first_anomalies"]
         early = 100.0 * sum(first[: len(first) // 2]) / max(1, sum(first))
         apart = found["difference"]
-        told = {
+        seen = {
             "difference, nats a token": measured([apart["value"]])._replace(low=apart["low"], high=apart["high"]),
             "with an anomaly, %": measured([share]),
             "first in the first half, %": measured([early]),
         }
-        rows.append(Row(f"only, {variant}", told))
+        rows.append(Row(f"only, {variant}", seen))
     note = "One seed; the model of rewrites alone less that of originals. The interval is over documents."
     return StudyTable("Loss pattern on held-out originals", tuple(rows), note)
 
@@ -283,7 +316,7 @@ STUDY = Study(
     name="expansion-recipes",
     title="A small corpus, repeated or rewritten",
     question="Is it better to repeat a small corpus, or to expand it by rewrites?",
-    source="MAGA, tables of results and figures 5, 7 and 10",
+    source="MAGA, tables of results and figures 5, 7, 9 and 10",
     scales=SCALES,
     pilot=pilot,
     null=null,
