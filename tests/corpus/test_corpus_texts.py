@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recension.corpus import BadRow, Places, Reading, Wish, column_value, read_chosen, read_texts
+from recension.corpus import BadRow, Places, Reading, column_value, read_chosen, read_texts
 from tests.corpus.tools import read_all
 
 LINES = [
@@ -51,20 +51,17 @@ def check(path, reading, **ask):
         for row in whole.rows
     ]  # fmt: skip
     places = [(row.place.file, row.place.row, row.place.offset, row.place.length) for row in whole.rows]
-    batches = [b for piece in whole.pieces for b in read_texts(piece, reading, whole.corpus.layout, Wish("domain"))]
-    found = [row for b in batches for row in zip(b.ids, b.texts, b.values, strict=True)]
-    assert [(name, text) for name, text, _ in found] == [(name, text) for name, text, _ in rows]
+    batches = [b for piece in whole.pieces for b in read_texts(piece, reading, whole.corpus.layout, "domain")]
+    found = [row for b in batches for row in zip(b.ids, b.texts, b.good.tolist(), b.values, strict=True)]
+    assert [(name, text if good else None) for name, text, good, _ in found] == [(n, text) for n, text, _ in rows]
     said = [value if value is None or isinstance(value, str) else json.dumps(value) for _, _, value in rows]
-    assert [value for _, _, value in found] == said
-    assert [p for b in batches for p in zip(b.files, b.rows, b.offsets, b.lengths, strict=True)] == places
+    assert [value for _, _, _, value in found] == said
+    at = [p for b in batches for p in zip(b.files.tolist(), b.rows, b.offsets, b.lengths, strict=True)]
+    names = [name for b in batches for name in np.array(b.labels)[b.files].tolist()]
+    assert [(name, *where[1:]) for name, where in zip(names, at, strict=True)] == places
     given = [not isinstance(row, BadRow) and row.document.given_id for row in whole.rows]
-    assert [g for b in batches for g in b.given] == given
-    for batches, said in (
-        ([*read_texts(p, reading, whole.corpus.layout, Wish(as_bytes=True))], p) for p in whole.pieces
-    ):
-        plain = [row for b in read_texts(said, reading, whole.corpus.layout) for row in b.texts]
-        texts = [text.decode() if isinstance(text, bytes) else text for b in batches for text in b.texts]
-        assert texts == plain
+    assert [g for b in batches for g in b.given.tolist()] == given
+    assert all(b.texts[i] == text for b in batches for i, text in enumerate(b.texts))
     first, size = 0, 0
     for piece in whole.pieces:
         size = sum(len(b.ids) for b in read_texts(piece, reading, whole.corpus.layout))

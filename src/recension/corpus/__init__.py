@@ -16,8 +16,9 @@ from recension.corpus.objects import ObjectFile, ObjectRow, read_objects
 from recension.corpus.pieces import Corpus, open_corpus, read_piece
 from recension.corpus.rows import BadRow, Piece, Place, Reading, Record, SourceFile, TablePart
 from recension.corpus.sources import check_unchanged
+from recension.corpus.strings import Strings, joined
 from recension.corpus.tablerows import ORIGIN_TYPE
-from recension.corpus.texts import Places, TextRows, Wish, read_chosen, read_texts
+from recension.corpus.texts import Places, TextRows, read_chosen, read_texts
 from recension.corpus.writing import FORMATS, TableWriter, Written, open_writer, read_table_rows
 
 __all__ = [
@@ -36,15 +37,16 @@ __all__ = [
     "Reading",
     "Record",
     "SourceFile",
+    "Strings",
     "TablePart",
     "TableWriter",
     "TextRows",
-    "Wish",
     "Written",
     "check_unchanged",
     "column_value",
     "dropped_batch",
     "expected_size",
+    "joined",
     "metadata_layout",
     "open_corpus",
     "open_writer",

@@ -51,7 +51,7 @@ class Sampled:
         if self.waiting:
             more = np.concatenate(self.waiting)
             self.waiting = []
-            self._count(more, np.ones(len(more), np.int64))
+            self._count(*np.unique(more[more < np.uint64(self.limit)], return_counts=True))
         return self
 
     def join(self, other: Sampled) -> None:
@@ -114,8 +114,8 @@ class Holding:
         self.words += int(bags.words.sum())
         self.lengths += np.bincount(bins_of(bags.words), minlength=LENGTHS)
         self.buckets += bags.counts
-        self.singles.add(bags.rare_singles)
-        self.pairs.add(bags.rare_pairs)
+        self.singles.add(bags.rare[0].hashes)
+        self.pairs.add(bags.rare[1].hashes)
         self.domains.update(domains)
         if len(set(domains)) == 1:
             self.domain_words[domains[0]] += int(bags.words.sum())

@@ -112,8 +112,9 @@ class _ClusterTask:
             if not len(inside):
                 continue
             sheet: Sheet = load(place(self.out, READ, index, "sheet"), Sheet, self.checks[index])
+            ids = sheet.named
             for number in inside.tolist():
-                yield f"{sheet.ids[number]} at {sheet.labels[sheet.files[number]]} row {sheet.rows[number]}"
+                yield f"{ids[number]} at {sheet.labels[sheet.files[number]]} row {sheet.rows[number]}"
 
 
 @lru_cache(maxsize=1)

@@ -69,7 +69,7 @@ class RankTask:
             able = ~np.isnan(keys)
             weights = (-np.log(keys[able]) if spec.method == "density" else keys[able]) / spec.temperature
             spread = effective(weights)
-            names = hashed_names([name if given else "" for name, given in zip(sheet.ids, sheet.given, strict=True)])
+            names = np.where(sheet.given, hashed_names(sheet.ids, sheet.id_ends), np.uint64(0))
             keys[able] = weights + gumbel(draws(spec.seed, sheet.digests[able], names[able]))
         ranks = best_first(keys)
         return Ranked(scores, ranks, sheet.tokens, words, sheet.digests), spread

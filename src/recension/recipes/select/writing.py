@@ -27,13 +27,12 @@ from recension.corpus import (
 )
 from recension.methods.audit.sample import stretches
 from recension.methods.select import tail
-from recension.methods.select.bags import bags_of
+from recension.methods.select.bags import Bags, Rare, bags_of, counted, pairs_of
 from recension.methods.select.choice import Cut, below
-from recension.methods.select.published import Published
-from recension.methods.select.tail import Holding
+from recension.methods.select.tail import Holding, Sampled
 from recension.recipes.select import duplicates
 from recension.recipes.select.ranking import PASSAGE_WORDS, kept_of, sample_ranks
-from recension.recipes.select.sheets import KEPT, READ, SCORE, Ranked, Sheet, load, place
+from recension.recipes.select.sheets import KEPT, READ, SCORE, Features, Ranked, Sheet, load, place
 from recension.recipes.select.spec import SelectSpec
 from recension.run import folder
 from recension.run.progress import Pulse
@@ -82,7 +81,7 @@ class WriteTask:
     spec: SelectSpec
     choice: Mapping[str, Any]
     samples: Sequence[Sequence[int]]
-    checks: Sequence[Sequence[int]]  # by piece: of the sheet, of the ranks, and the number of its first row
+    checks: Sequence[Sequence[int]]  # by piece: of sheet and ranks, the number of its first row, of the features
 
     def __call__(self, piece: Piece) -> Receipt:
         check_unchanged(piece.files)
@@ -119,7 +118,7 @@ class WriteTask:
         wanted = kept | ~sheet.good | samples[0] | samples[1]
         places = Places(sheet.labels, sheet.files, sheet.rows, sheet.offsets, sheet.lengths)
         passages: list[Passage] = []
-        writer = _Writer(shard, self.layout, self.spec, Holding())
+        writer = _Writer(shard, self.layout, self._held(piece.index, sheet, kept))
         for number, row in read_chosen(piece, self.reading, self.layout, wanted, places):
             if isinstance(row, BadRow):
                 shard.drop(row)
@@ -135,6 +134,24 @@ class WriteTask:
         state = msgspec.msgpack.encode([tail.to_bytes(writer.holding), passages])
         # Before the receipt, so that every shard that counts has left it.
         folder.write_atomic(place(self.plan.out, KEPT, piece.index, "kept"), state)
+
+    def _held(self, number: int, sheet: Sheet, kept: NDArray[np.bool_]) -> Holding | None:
+        """What is kept of a piece, made of its sheet; None where only the texts tell."""
+        if self.spec.method != "dsir":
+            return None
+        features: Features = load(place(self.plan.out, READ, number, "features"), Features, self.checks[number][3])
+        chosen, sizes = kept[sheet.good], sheet.words[sheet.good]
+        names = [sheet.names[domain] for domain in sheet.domains[kept].tolist()]
+        holding = Holding(singles=Sampled(int(features.limits[0])), pairs=Sampled(int(features.limits[1])))
+        singles = features.singles[np.repeat(chosen, sizes)]
+        pairs = features.pairs[np.repeat(chosen, pairs_of(sizes))]
+        rare = (
+            Rare(features.rare_singles[chosen[features.single_rows]], features.single_rows),
+            Rare(features.rare_pairs[chosen[features.pair_rows]], features.pair_rows),
+        )
+        bags = Bags(singles, pairs, sizes[chosen], sheet.digests[kept], rare, counted(singles, pairs))
+        holding.add(bags, names)
+        return holding
 
     def _sampled(self, number: int, ranked: Ranked, kept: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
         if not self.samples:
@@ -158,7 +175,7 @@ class WriteTask:
             details = [f"{count} words" if few else "" for count, few in zip(words, short.tolist(), strict=True)]
         count = len(removed)
         columns = {
-            "id": pa.array([sheet.ids[number] for number in removed.tolist()], pa.string()),
+            "id": _ids(sheet, removed),
             "reason": pa.array(reasons, pa.string()),
             "detail": pa.array(details, pa.string()),
             "file": _named(sheet.labels, sheet.files[removed]),
@@ -172,6 +189,12 @@ class WriteTask:
         }
         batch = pa.RecordBatch.from_arrays([columns[name] for name in REMOVED_SCHEMA.names], schema=REMOVED_SCHEMA)
         return batch, dict(Counter(reasons))
+
+
+def _ids(sheet: Sheet, wanted: NDArray[np.int64]) -> pa.Array:
+    ends = np.concatenate([np.zeros(1, np.int64), sheet.id_ends])
+    column = pa.LargeStringArray.from_buffers(len(sheet.id_ends), pa.py_buffer(ends), pa.py_buffer(sheet.ids))
+    return column.take(pa.array(wanted)).cast(pa.string())
 
 
 def _named(names: Sequence[str], numbers: NDArray[np.int32]) -> pa.Array:
@@ -188,7 +211,7 @@ def _numbers(scores: NDArray[np.float64]) -> pa.Array:
 def _scores(sheet: Sheet, ranked: Ranked, kept: NDArray[np.bool_]) -> pa.RecordBatch:
     good = np.flatnonzero(sheet.good)
     columns = [
-        pa.array([sheet.ids[number] for number in good.tolist()], pa.string()),
+        _ids(sheet, good),
         _named(sheet.labels, sheet.files[good]),
         pa.array(sheet.rows[good], pa.int64()),
         pa.array(sheet.words[good], pa.int64()),
@@ -208,10 +231,9 @@ def _passage(text: str, digest: int) -> str:
 class _Writer:
     """Documents in rounds to a shard, counted as they go."""
 
-    def __init__(self, shard: ShardWriter, layout: Layout, spec: SelectSpec, holding: Holding) -> None:
-        self.holding = holding
-        self._shard, self._layout = shard, layout
-        self._published = Published() if spec.hash == "sha256" else None
+    def __init__(self, shard: ShardWriter, layout: Layout, known: Holding | None) -> None:
+        self.holding = known or Holding()
+        self._shard, self._layout, self._counts = shard, layout, known is None
         self._rows: list[OutRow] = []
         self._domains: list[str] = []
         self._size = 0
@@ -227,9 +249,9 @@ class _Writer:
         if not self._rows:
             return
         self._shard.write(self._layout.batch(self._rows))
-        texts = [row.document.text for row in self._rows]
-        made = bags_of if self._published is None else self._published.bags_of
-        self.holding.add(made(texts, self.holding.limits), self._domains)
+        if self._counts:
+            bags = bags_of([row.document.text for row in self._rows], self.holding.limits)
+            self.holding.add(bags, self._domains)
         self._rows, self._domains, self._size = [], [], 0
 
 

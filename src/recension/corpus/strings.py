@@ -1,0 +1,48 @@
+"""Many strings as one stretch of UTF-8 and the places where each ends: no Python object for a string."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strings:
+    data: NDArray[np.uint8]
+    ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, raws: Sequence[bytes]) -> Strings:
+        return cls(np.frombuffer(b"".join(raws), np.uint8), np.cumsum([len(raw) for raw in raws], dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __iter__(self) -> Iterator[str]:
+        raw, start = self.data.tobytes(), 0
+        for end in self.ends.tolist():
+            yield raw[start:end].decode("utf-8")
+            start = end
+
+    def __getitem__(self, number: int) -> str:
+        start = int(self.ends[number - 1]) if number else 0
+        return self.data[start : int(self.ends[number])].tobytes().decode("utf-8")
+
+    def raws(self) -> list[bytes]:
+        raw, ends = self.data.tobytes(), self.ends.tolist()
+        return [raw[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return np.diff(self.ends, prepend=0)
+
+
+def joined(parts: Sequence[Strings]) -> Strings:
+    """All of them, one after the other."""
+    sizes = np.cumsum([0, *(len(part.data) for part in parts)])[:-1].tolist()
+    data = [part.data for part in parts] or [np.zeros(0, np.uint8)]
+    ends = [part.ends + size for part, size in zip(parts, sizes, strict=True)] or [np.zeros(0, np.int64)]
+    return Strings(np.concatenate(data), np.concatenate(ends))
