@@ -43,6 +43,10 @@ LINES = [
 ]
 
 
+def values_of(batch):
+    return [value if there else None for value, there in zip(batch.values, batch.valued.tolist(), strict=True)]
+
+
 def check(path, reading, **ask):
     whole = read_all(path, reading, **ask)
     rows = [
@@ -52,7 +56,7 @@ def check(path, reading, **ask):
     ]  # fmt: skip
     places = [(row.place.file, row.place.row, row.place.offset, row.place.length) for row in whole.rows]
     batches = [b for piece in whole.pieces for b in read_texts(piece, reading, whole.corpus.layout, "domain")]
-    found = [row for b in batches for row in zip(b.ids, b.texts, b.good.tolist(), b.values, strict=True)]
+    found = [row for b in batches for row in zip(b.ids, b.texts, b.good.tolist(), values_of(b), strict=True)]
     assert [(name, text if good else None) for name, text, good, _ in found] == [(n, text) for n, text, _ in rows]
     said = [value if value is None or isinstance(value, str) else json.dumps(value) for _, _, value in rows]
     assert [value for _, _, _, value in found] == said

@@ -212,7 +212,7 @@ def test_holdings_add_up_however_they_are_cut():
             holding = tail.Holding()
             for start in range(piece.start, piece.stop, 50):
                 rows = range(start, min(start + 50, piece.stop))
-                holding.add(bags_of([texts[i] for i in rows], holding.limits), [domains[i] for i in rows])
+                holding.add(bags_of([texts[i] for i in rows], holding.limits), tail.Domains(domains, np.array(rows)))
             states.append(tail.to_bytes(holding))
         return tail.to_bytes(tail.joined(states))
 

@@ -16,7 +16,7 @@ from recension.corpus.objects import ObjectFile, ObjectRow, read_objects
 from recension.corpus.pieces import Corpus, open_corpus, read_piece
 from recension.corpus.rows import BadRow, Piece, Place, Reading, Record, SourceFile, TablePart
 from recension.corpus.sources import check_unchanged
-from recension.corpus.strings import Strings, joined
+from recension.corpus.strings import Strings, joined, numbered
 from recension.corpus.tablerows import ORIGIN_TYPE
 from recension.corpus.texts import Places, TextRows, read_chosen, read_texts
 from recension.corpus.writing import FORMATS, TableWriter, Written, open_writer, read_table_rows
@@ -48,6 +48,7 @@ __all__ = [
     "expected_size",
     "joined",
     "metadata_layout",
+    "numbered",
     "open_corpus",
     "open_writer",
     "other_columns_of",

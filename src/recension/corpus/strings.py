@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 
@@ -38,6 +39,14 @@ class Strings:
     @property
     def lengths(self) -> NDArray[np.int64]:
         return np.diff(self.ends, prepend=0)
+
+
+def numbered(strings: Strings) -> tuple[list[str], NDArray[np.int32]]:
+    """The different ones in the order in which they come first, and the number of each."""
+    ends = np.concatenate([np.zeros(1, np.int64), strings.ends])
+    column = pa.LargeStringArray.from_buffers(len(strings), pa.py_buffer(ends), pa.py_buffer(strings.data))
+    coded = column.dictionary_encode()
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy(zero_copy_only=False)
 
 
 def joined(parts: Sequence[Strings]) -> Strings:

@@ -39,7 +39,7 @@ _string = msgspec.json.Decoder(str)
 @dataclass(frozen=True, slots=True, eq=False)
 class TextRows:
     """Rows in order, a column for each thing. A row that is not `good` has no text. `files` are numbers of `labels`, `values`
-    those of one further column."""
+    those of one further column, where it is `valued`."""
 
     texts: Strings
     good: NDArray[np.bool_]
@@ -50,7 +50,8 @@ class TextRows:
     rows: Ints
     offsets: Ints
     lengths: Ints
-    values: list[str | None]
+    values: Strings
+    valued: NDArray[np.bool_]
 
 
 def read_texts(piece: Piece, reading: Reading, layout: Layout, column: str = "") -> Iterator[TextRows]:
@@ -104,15 +105,11 @@ class _Maker:
         labels = list(self._labels)
         if (unnamed := np.flatnonzero(ids.lengths == 0)).size:
             ids = _named(ids, texts, unnamed.tolist(), [labels[number] for number in files.tolist()], rows[0].tolist())
-        there = self._flags[1, :count].tolist()
-        values = [v if ok else None for v, ok in zip(self._taken(2), there, strict=True)] if self._column else []
+        values, flags = self._taken(2), self._flags[:, :count].copy()
         self.count, self._filled, self._bad = 0, [0, 0, 0], []
         self._labels = {labels[self._files[-1][1]]: 0}
         self._files = [(0, 0)]
-        return TextRows(
-            texts, good, ids, self._flags[0, :count].copy(), labels, files, rows[0], rows[1], rows[2],
-            values or [None] * count,
-        )  # fmt: skip
+        return TextRows(texts, good, ids, flags[0], labels, files, rows[0], rows[1], rows[2], values, flags[1])
 
     def _taken(self, number: int) -> Strings:
         return Strings(self._rooms[number][: self._filled[number]].copy(), self._ends[number, : self.count].copy())

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recension.corpus import Layout, Piece, Reading, Strings, check_unchanged, read_texts
+from recension.corpus import Layout, Piece, Reading, Strings, TextRows, check_unchanged, numbered, read_texts
 from recension.methods.audit.words import BUCKETS
 from recension.methods.density import Sketch
 from recension.methods.density import merged_bytes as merged_sketches
@@ -20,7 +20,7 @@ from recension.methods.density import to_bytes as sketch_to_bytes
 from recension.methods.select import clusters, tail
 from recension.methods.select.bags import Bags, bags_in
 from recension.methods.select.published import Published
-from recension.methods.select.tail import Holding
+from recension.methods.select.tail import Domains, Holding
 from recension.models.classifiers import load_classifier
 from recension.models.embedders import load_embedder
 from recension.models.load import PriorOptions
@@ -83,16 +83,13 @@ class ReadTask:
             good = batch.good
             ends = batch.texts.ends if good.all() else batch.texts.ends[good]  # a bad row has no text
             bags = self._bags(batch.texts.data, ends, holding)
-            names = [
-                value or batch.labels[file] for value, file in zip(batch.values, batch.files.tolist(), strict=True)
-            ]
-            names = [name[: tail.LONGEST_NAME] for name in names]
-            holding.add(bags, [name for name, there in zip(names, good.tolist(), strict=True) if there])
+            domains = _domains(batch)
+            holding.add(bags, Domains(domains.names, domains.numbers[good]))
             texts = list(Strings(batch.texts.data, ends)) if counter is not None or self.wanted.method != "dsir" else []
             gathered.add(texts, bags, good_rows)
             columns = {"words": _spread(bags.words, good), "digests": _spread(bags.digests, good)}
             columns["tokens"] = columns["words"] if counter is None else _spread(counter.count(texts), good)
-            maker.add(batch, names, columns)
+            maker.add(batch, domains, columns)
             good_rows += len(ends)
         check_unchanged(piece.files)
         sheet = maker.done()
@@ -113,6 +110,14 @@ class ReadTask:
     @cached_property
     def _published(self) -> Published:
         return Published()
+
+
+def _domains(batch: TextRows) -> Domains:
+    """What stands in the column of domains; where nothing does, the file."""
+    names, numbers = numbered(batch.values)
+    told = batch.valued & (batch.values.lengths > 0)
+    both = [name[: tail.LONGEST_NAME] for name in (*names, *batch.labels)]
+    return Domains(both, np.where(told, numbers, len(names) + batch.files))
 
 
 def _spread(values: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:

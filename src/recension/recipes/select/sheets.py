@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from recension.corpus import Strings, TextRows, joined
 from recension.errors import OutputError
+from recension.methods.select.tail import Domains
 from recension.run import folder
 
 Ints = NDArray[np.int64]
@@ -84,14 +85,12 @@ class SheetMaker:
         self._labels: dict[str, int] = {}
         self._domains: dict[str, int] = {}
 
-    def add(self, batch: TextRows, domains: list[str], columns: dict[str, NDArray[Any]]) -> None:
+    def add(self, batch: TextRows, domains: Domains, columns: dict[str, NDArray[Any]]) -> None:
         """Of a batch all that is kept of it, with further columns."""
         files = np.array([self._labels.setdefault(name, len(self._labels)) for name in batch.labels], np.int32)
-        for name in dict.fromkeys(domains):
-            self._domains.setdefault(name, len(self._domains))
-        numbers = np.fromiter(map(self._domains.__getitem__, domains), np.int32, len(domains))
+        names = np.array([self._domains.setdefault(name, len(self._domains)) for name in domains.names], np.int32)
         self._ids.append(batch.ids)
-        own = {"good": batch.good, "given": batch.given, "files": files[batch.files], "domains": numbers}
+        own = {"good": batch.good, "given": batch.given, "files": files[batch.files], "domains": names[domains.numbers]}
         own |= {"rows": batch.rows, "offsets": batch.offsets, "lengths": batch.lengths}
         for name, values in (own | columns).items():
             self._columns.setdefault(name, []).append(values)

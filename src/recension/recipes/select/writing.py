@@ -29,7 +29,7 @@ from recension.methods.audit.sample import stretches
 from recension.methods.select import tail
 from recension.methods.select.bags import Bags, Rare, bags_of, counted, pairs_of
 from recension.methods.select.choice import Cut, below
-from recension.methods.select.tail import Holding, Sampled
+from recension.methods.select.tail import Domains, Holding, Sampled
 from recension.recipes.select import duplicates
 from recension.recipes.select.ranking import PASSAGE_WORDS, kept_of, sample_ranks
 from recension.recipes.select.sheets import KEPT, READ, SCORE, Features, Ranked, Sheet, load, place
@@ -118,7 +118,7 @@ class WriteTask:
         wanted = kept | ~sheet.good | samples[0] | samples[1]
         places = Places(sheet.labels, sheet.files, sheet.rows, sheet.offsets, sheet.lengths)
         passages: list[Passage] = []
-        writer = _Writer(shard, self.layout, self._held(piece.index, sheet, kept))
+        writer = _Writer(shard, self.layout, sheet.names, self._held(piece.index, sheet, kept))
         for number, row in read_chosen(piece, self.reading, self.layout, wanted, places):
             if isinstance(row, BadRow):
                 shard.drop(row)
@@ -128,7 +128,7 @@ class WriteTask:
                     text = _passage(row.document.text, int(ranked.digests[number]) >> (17 if after else 0))
                     passages.append(Passage(after, row.document.id, text))
             if kept[number]:
-                writer.add(row, sheet.names[sheet.domains[number]])
+                writer.add(row, int(sheet.domains[number]))
         writer.flush()
         pulse.add(shard.written, int(sheet.words[kept].sum()), len(kept) - shard.written, 1.0)
         state = msgspec.msgpack.encode([tail.to_bytes(writer.holding), passages])
@@ -141,7 +141,6 @@ class WriteTask:
             return None
         features: Features = load(place(self.plan.out, READ, number, "features"), Features, self.checks[number][3])
         chosen, sizes = kept[sheet.good], sheet.words[sheet.good]
-        names = [sheet.names[domain] for domain in sheet.domains[kept].tolist()]
         holding = Holding(singles=Sampled(int(features.limits[0])), pairs=Sampled(int(features.limits[1])))
         singles = features.singles[np.repeat(chosen, sizes)]
         pairs = features.pairs[np.repeat(chosen, pairs_of(sizes))]
@@ -150,7 +149,7 @@ class WriteTask:
             Rare(features.rare_pairs[chosen[features.pair_rows]], features.pair_rows),
         )
         bags = Bags(singles, pairs, sizes[chosen], sheet.digests[kept], rare, counted(singles, pairs))
-        holding.add(bags, names)
+        holding.add(bags, Domains(sheet.names, sheet.domains[kept]))
         return holding
 
     def _sampled(self, number: int, ranked: Ranked, kept: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
@@ -231,14 +230,15 @@ def _passage(text: str, digest: int) -> str:
 class _Writer:
     """Documents in rounds to a shard, counted as they go."""
 
-    def __init__(self, shard: ShardWriter, layout: Layout, known: Holding | None) -> None:
+    def __init__(self, shard: ShardWriter, layout: Layout, names: Sequence[str], known: Holding | None) -> None:
         self.holding = known or Holding()
+        self._names = names
         self._shard, self._layout, self._counts = shard, layout, known is None
         self._rows: list[OutRow] = []
-        self._domains: list[str] = []
+        self._domains: list[int] = []
         self._size = 0
 
-    def add(self, record: Record, domain: str) -> None:
+    def add(self, record: Record, domain: int) -> None:
         self._rows.append(OutRow(record, record.document))
         self._domains.append(domain)
         self._size += len(record.document.text)
@@ -251,7 +251,7 @@ class _Writer:
         self._shard.write(self._layout.batch(self._rows))
         if self._counts:
             bags = bags_of([row.document.text for row in self._rows], self.holding.limits)
-            self.holding.add(bags, self._domains)
+            self.holding.add(bags, Domains(self._names, np.array(self._domains, np.int32)))
         self._rows, self._domains, self._size = [], [], 0
 
 
