@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recension.corpus import BadRow, Places, Reading, column_value, read_chosen, read_texts
+from recension.corpus import BadRow, OutRow, Places, PlainRows, Reading, column_value, read_chosen, read_texts
 from tests.corpus.tools import read_all
 
 LINES = [
@@ -76,8 +76,18 @@ def check(path, reading, **ask):
             labels, np.array([labels.index(p.file) for p in here], np.int32),
             *(np.array([getattr(p, name) for p in here], np.int64) for name in ("row", "offset", "length")),
         )  # fmt: skip
-        chosen = dict(read_chosen(piece, reading, whole.corpus.layout, wanted, places))
-        assert sorted(chosen) == [i for i in range(size) if i % 3 != 1]
+        chosen = {}
+        for item in read_chosen(piece, reading, whole.corpus.layout, wanted, places):
+            if isinstance(item, PlainRows):
+                known = [
+                    OutRow(row, row.document) for row in map(whole.rows.__getitem__, (item.numbers + first).tolist())
+                ]
+                columns = item.ids, item.texts, item.others
+                assert whole.corpus.layout.plain_batch(*columns, reading.origin) == whole.corpus.layout.batch(known)
+                chosen |= {number: known[i].record for i, number in enumerate(item.numbers.tolist())}
+            else:
+                chosen[item[0]] = item[1]
+        assert sorted(chosen) == list(chosen) == [i for i in range(size) if i % 3 != 1]
         assert all(type(row) is type(whole.rows[first + i]) for i, row in chosen.items())
         assert all(getattr(row, "place", None) == whole.rows[first + i].place for i, row in chosen.items())
         first += size

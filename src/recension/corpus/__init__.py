@@ -1,5 +1,6 @@
 """Corpora: anything read in pieces with nothing lost, and shards written."""
 
+from recension.corpus.chosen import Places, PlainRows, read_chosen
 from recension.corpus.columns import column_value
 from recension.corpus.exchanges import rebuild
 from recension.corpus.expected import expected_size
@@ -18,7 +19,7 @@ from recension.corpus.rows import BadRow, Piece, Place, Reading, Record, SourceF
 from recension.corpus.sources import check_unchanged
 from recension.corpus.strings import Strings, joined, numbered
 from recension.corpus.tablerows import ORIGIN_TYPE
-from recension.corpus.texts import Places, TextRows, read_chosen, read_texts
+from recension.corpus.texts import TextRows, read_texts
 from recension.corpus.writing import FORMATS, TableWriter, Written, open_writer, read_table_rows
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Piece",
     "Place",
     "Places",
+    "PlainRows",
     "Reading",
     "Record",
     "SourceFile",

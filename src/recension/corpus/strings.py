@@ -36,6 +36,21 @@ class Strings:
         raw, ends = self.data.tobytes(), self.ends.tolist()
         return [raw[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
+    def between(self, start: int, stop: int) -> Strings:
+        """Some of them that stand next to each other."""
+        first = int(self.ends[start - 1]) if start else 0
+        last = int(self.ends[stop - 1]) if stop else 0
+        return Strings(self.data[first:last], self.ends[start:stop] - first)
+
+    def where(self, wanted: NDArray[np.bool_]) -> Strings:
+        lengths = self.lengths
+        return Strings(self.data[np.repeat(wanted, lengths)], np.cumsum(lengths[wanted]))
+
+    def column(self) -> pa.Array:
+        ends = np.concatenate([np.zeros(1, np.int64), self.ends]).astype(np.int32)
+        data = np.ascontiguousarray(self.data)
+        return pa.StringArray.from_buffers(len(self), pa.py_buffer(ends), pa.py_buffer(data))
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         return np.diff(self.ends, prepend=0)

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from recension.corpus.columns import column_value
-from recension.corpus.jsonrows import json_record, rows_of, text_record
+from recension.corpus.jsonrows import json_record, rows_of
 from recension.corpus.jsonvalues import Raw, is_null
 from recension.corpus.layout import Layout
 from recension.corpus.pieces import read_part
@@ -103,8 +103,7 @@ class _Maker:
         for start, number in self._files:
             files[start:] = number
         labels = list(self._labels)
-        if (unnamed := np.flatnonzero(ids.lengths == 0)).size:
-            ids = _named(ids, texts, unnamed.tolist(), [labels[number] for number in files.tolist()], rows[0].tolist())
+        ids = named(ids, texts, [labels[number] for number in files.tolist()], rows[0])
         values, flags = self._taken(2), self._flags[:, :count].copy()
         self.count, self._filled, self._bad = 0, [0, 0, 0], []
         self._labels = {labels[self._files[-1][1]]: 0}
@@ -186,7 +185,7 @@ class _Maker:
         data = np.frombuffer(payload, np.uint8)
         keys = tuple(
             np.frombuffer(name.encode("utf-8", "surrogatepass"), np.uint8)
-            for name in (reading.text_key, reading.id_key, self._column, "metadata")
+            for name in (reading.text_key, reading.id_key, self._column, "metadata", "")
         )
         at, row, why = 0, part.row, loops.FULL
         while why != loops.ENDED and self.left != 0:
@@ -219,55 +218,15 @@ def compiled() -> Any:
     return lineloops
 
 
-def _named(ids: Strings, texts: Strings, unnamed: list[int], labels: list[str], rows: list[int]) -> Strings:
+def named(ids: Strings, texts: Strings, labels: Sequence[str], rows: Ints) -> Strings:
     """The ids of all rows, derived where a row brought none."""
+    unnamed = np.flatnonzero(ids.lengths == 0).tolist()
+    if not unnamed:
+        return ids
     raws, said = ids.raws(), texts.raws()
     for number in unnamed:
-        raws[number] = derived_id(said[number], labels[number], rows[number]).encode("ascii")
+        raws[number] = derived_id(said[number], labels[number], int(rows[number])).encode("ascii")
     return Strings.of(raws)
-
-
-class Places(NamedTuple):
-    """Where the rows of a piece stand, in order; `files` are numbers of `labels`."""
-
-    labels: Sequence[str]
-    files: NDArray[np.int32]
-    rows: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-
-
-def read_chosen(
-    piece: Piece, reading: Reading, layout: Layout, wanted: NDArray[np.bool_], places: Places
-) -> Iterator[tuple[int, Record | BadRow]]:
-    """The rows of a piece whose number is `wanted`, whole. Blocks of lines are not even split for the others."""
-    number = 0
-    for part in piece.parts:
-        if isinstance(part, LinePart):
-            build = text_record if part.file.format.startswith("txt") else json_record
-            end = number + _rows_within(part, places, number)
-            for row in (number + np.flatnonzero(wanted[number:end])).tolist():
-                place = Place(
-                    part.file.label, int(places.rows[row]), int(places.offsets[row]), int(places.lengths[row])
-                )
-                start = place.offset - part.offset
-                yield row, build(part.payload[start : start + place.length], place, reading, layout.shapes)
-            number = end
-            continue
-        for record in read_part(part, reading, layout, len(wanted) - number):
-            if number >= len(wanted):
-                return
-            if wanted[number]:
-                yield number, record
-            number += 1
-
-
-def _rows_within(part: LinePart, places: Places, first: int) -> int:
-    """How many rows from the first one on stand in a block of lines."""
-    inside = places.offsets[first:] < part.offset + len(part.payload)
-    inside &= places.offsets[first:] >= part.offset
-    inside &= places.files[first:] == (places.labels.index(part.file.label) if part.file.label in places.labels else -1)
-    return len(inside) if inside.all() else int(np.argmin(inside))
 
 
 def _lines(part: LinePart | RowPart) -> Iterator[tuple[bytes, int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from recension.corpus import (
     OutRow,
     Piece,
     Places,
+    PlainRows,
     Reading,
     Record,
     check_unchanged,
     read_chosen,
 )
+from recension.document import Kind
 from recension.methods.audit.sample import stretches
 from recension.methods.select import tail
 from recension.methods.select.bags import Bags, Rare, bags_of, counted, pairs_of
@@ -39,7 +41,7 @@ from recension.run.progress import Pulse
 from recension.run.receipts import Receipt
 from recension.run.shards import ShardPlan, ShardWriter
 
-ROUND_CHARACTERS, ROUND_DOCUMENTS = 1 << 20, 4_096
+ROUND_BYTES, ROUND_DOCUMENTS = 1 << 20, 4_096
 BY_REFERENCE = "reference"
 
 SCORES_SCHEMA = pa.schema(
@@ -115,20 +117,32 @@ class WriteTask:
     ) -> None:
         sheet, ranked, kept = found
         samples = self._sampled(piece.index, ranked, kept)
-        wanted = kept | ~sheet.good | samples[0] | samples[1]
+        sampled = samples[0] | samples[1]
+        wanted = kept | ~sheet.good | sampled
         places = Places(sheet.labels, sheet.files, sheet.rows, sheet.offsets, sheet.lengths)
         passages: list[Passage] = []
-        writer = _Writer(shard, self.layout, sheet.names, self._held(piece.index, sheet, kept))
-        for number, row in read_chosen(piece, self.reading, self.layout, wanted, places):
+        writer = _Writer(shard, self.layout, self.reading.origin, self._held(piece.index, sheet, kept))
+
+        def sample(number: int, name: str, text: str) -> None:
+            for after in (False, True):
+                if samples[after][number]:
+                    part = _passage(text, int(ranked.digests[number]) >> (17 if after else 0))
+                    passages.append(Passage(after, name, part))
+
+        for rows in read_chosen(piece, self.reading, self.layout, wanted, places):
+            if isinstance(rows, PlainRows):
+                for at in np.flatnonzero(sampled[rows.numbers]).tolist():
+                    sample(int(rows.numbers[at]), rows.ids[at], rows.texts[at])
+                chosen = rows.where(kept[rows.numbers])
+                writer.add_plain(chosen, Domains(sheet.names, sheet.domains[chosen.numbers]))
+                continue
+            number, row = rows
             if isinstance(row, BadRow):
                 shard.drop(row)
                 continue
-            for after in (False, True):
-                if samples[after][number]:
-                    text = _passage(row.document.text, int(ranked.digests[number]) >> (17 if after else 0))
-                    passages.append(Passage(after, row.document.id, text))
+            sample(number, row.document.id, row.document.text)
             if kept[number]:
-                writer.add(row, int(sheet.domains[number]))
+                writer.add(row, sheet.names[sheet.domains[number]])
         writer.flush()
         pulse.add(shard.written, int(sheet.words[kept].sum()), len(kept) - shard.written, 1.0)
         state = msgspec.msgpack.encode([tail.to_bytes(writer.holding), passages])
@@ -228,31 +242,63 @@ def _passage(text: str, digest: int) -> str:
 
 
 class _Writer:
-    """Documents in rounds to a shard, counted as they go."""
+    """Documents in rounds to a shard, counted as they go where nothing is known of them."""
 
-    def __init__(self, shard: ShardWriter, layout: Layout, names: Sequence[str], known: Holding | None) -> None:
+    def __init__(self, shard: ShardWriter, layout: Layout, origin: Kind | None, known: Holding | None) -> None:
         self.holding = known or Holding()
-        self._names = names
-        self._shard, self._layout, self._counts = shard, layout, known is None
-        self._rows: list[OutRow] = []
-        self._domains: list[int] = []
-        self._size = 0
+        self._shard, self._layout, self._origin, self._counts = shard, layout, origin, known is None
+        self._parts: list[PlainRows | list[OutRow]] = []  # of a round
+        self._domains: list[Domains] = []
+        self._rows = self._size = 0
 
-    def add(self, record: Record, domain: int) -> None:
-        self._rows.append(OutRow(record, record.document))
-        self._domains.append(domain)
-        self._size += len(record.document.text)
-        if self._size >= ROUND_CHARACTERS or len(self._rows) >= ROUND_DOCUMENTS:
+    def add(self, record: Record, domain: str) -> None:
+        if not self._parts or isinstance(self._parts[-1], PlainRows):
+            self._parts.append([])
+        last = self._parts[-1]
+        assert isinstance(last, list)
+        last.append(OutRow(record, record.document))
+        self._grow(1, len(record.document.text.encode("utf-8")), Domains([domain], np.zeros(1, np.int32)))
+
+    def add_plain(self, rows: PlainRows, domains: Domains) -> None:
+        start, count = 0, len(rows.numbers)
+        while start < count:
+            sizes = rows.texts.ends[start:] - (rows.texts.ends[start - 1] if start else 0) + self._size
+            most = int(np.searchsorted(sizes, ROUND_BYTES)) + 1  # those that end the round
+            stop = min(count, start + most, start + ROUND_DOCUMENTS - self._rows)
+            part = rows.between(start, stop)
+            self._parts.append(part)
+            self._grow(stop - start, len(part.texts.data), Domains(domains.names, domains.numbers[start:stop]))
+            start = stop
+
+    def _grow(self, rows: int, size: int, domains: Domains) -> None:
+        if self._counts:
+            self._domains.append(domains)
+        self._rows, self._size = self._rows + rows, self._size + size
+        if self._size >= ROUND_BYTES or self._rows >= ROUND_DOCUMENTS:
             self.flush()
 
     def flush(self) -> None:
-        if not self._rows:
+        if not self._parts:
             return
-        self._shard.write(self._layout.batch(self._rows))
+        batches = [self._batch(part) for part in self._parts]
+        one = batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+        self._shard.write(one)
         if self._counts:
-            bags = bags_of([row.document.text for row in self._rows], self.holding.limits)
-            self.holding.add(bags, Domains(self._names, np.array(self._domains, np.int32)))
-        self._rows, self._domains, self._size = [], [], 0
+            self._count([text for part in self._parts for text in _texts(part)])
+        self._parts, self._domains, self._rows, self._size = [], [], 0, 0
+
+    def _batch(self, part: PlainRows | list[OutRow]) -> pa.RecordBatch:
+        if isinstance(part, list):
+            return self._layout.batch(part)
+        return self._layout.plain_batch(part.ids, part.texts, part.others, self._origin)
+
+    def _count(self, texts: list[str]) -> None:
+        names = [name for domains in self._domains for name in np.array(domains.names)[domains.numbers].tolist()]
+        self.holding.add(bags_of(texts, self.holding.limits), Domains(names, np.arange(len(names))))
+
+
+def _texts(part: PlainRows | list[OutRow]) -> Iterable[str]:
+    return (row.document.text for row in part) if isinstance(part, list) else part.texts
 
 
 def kept_state(out: Path, index: int) -> tuple[bytes, list[Passage]]:
