@@ -6,7 +6,6 @@ letters.py     what Python says of characters, as tables
 small_loops.py texts in small letters, for numba
 published.py   the buckets of the data-selection package: sha256 of every word and pair
 sha_loops.py   the same as loops, for numba
-lane_loops.py  sha256 of many short texts at once
 importance.py  DSIR: weights, temperature, length, Gumbel noise, effective sample size
 choice.py      the best so many, or so many words of them, without all scores in memory
 clusters.py    near-duplicates over a whole corpus, in partitions

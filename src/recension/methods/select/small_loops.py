@@ -1,4 +1,4 @@
-"""Texts in small letters, by loops that numba compiles."""
+"""Texts in small letters, and the kinds of their characters, by loops that numba compiles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from recension.methods.select.letters import ODD, TABLED, small_letters
+from recension.methods.select.letters import ODD, TABLED, kinds, small_letters
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -29,6 +29,14 @@ def small(data: Bytes, ends: Ints) -> tuple[Bytes, Ints]:
     return out[:size], stops
 
 
+def kinds_in(data: Bytes) -> Bytes:
+    """What Python's `re` takes the character for that each byte belongs to."""
+    found = kinds()[data]  # right for ASCII
+    if beyond_ascii(data):
+        _spread(data, kinds(), found)
+    return found
+
+
 def _by_python(data: Bytes, ends: Ints, odd: list[int]) -> tuple[Bytes, Ints]:
     parts, before, sizes = [], 0, np.diff(ends, prepend=0)
     for number in odd:
@@ -48,7 +56,7 @@ def beyond_ascii(data):
 
 
 @numba.njit(cache=True, inline="always")
-def code_point(data, at):
+def _code_point(data, at):
     """The character that begins here, of more than one byte, and how many bytes it takes."""
     first = np.int64(data[at])
     if first < 0xE0:
@@ -57,6 +65,19 @@ def code_point(data, at):
         return (first & 0x0F) << 12 | np.int64(data[at + 1] & 0x3F) << 6 | np.int64(data[at + 2] & 0x3F), 3
     high = (first & 0x07) << 18 | np.int64(data[at + 1] & 0x3F) << 12
     return high | np.int64(data[at + 2] & 0x3F) << 6 | np.int64(data[at + 3] & 0x3F), 4
+
+
+@numba.njit(cache=True)
+def _spread(data, table, found):
+    at = 0
+    while at < len(data):
+        if data[at] < 0x80:
+            at += 1
+            continue
+        point, width = _code_point(data, at)
+        for byte in range(at, at + width):
+            found[byte] = table[point]
+        at += width
 
 
 @numba.njit(cache=True)
@@ -73,7 +94,7 @@ def _survey(data, ends, table, needs):
             if data[at] < 0x80:
                 at += 1
                 continue
-            point, width = code_point(data, at)
+            point, width = _code_point(data, at)
             if point < TABLED and table[point] != point:
                 if table[point] == ODD:
                     need = ODD_TEXT
@@ -102,7 +123,7 @@ def _lower(data, ends, how, out, stops):
                 at += 1
                 to += 1
                 continue
-            point, width = code_point(data, at)
+            point, width = _code_point(data, at)
             if point >= TABLED or table[point] == point:
                 for byte in range(width):
                     out[to + byte] = data[at + byte]
