@@ -36,7 +36,7 @@ def _powers(factor: int) -> Hashes:
     return np.multiply.accumulate(factors)
 
 
-_POWERS, _INVERSES = _powers(_GOLDEN | 1), _powers(pow(_GOLDEN | 1, -1, 1 << 64))
+_POWERS, _INVERSES, _STEPS = (_powers(one) for one in (_GOLDEN | 1, pow(_GOLDEN | 1, -1, 1 << 64), int(_STEP)))
 _KINDS = np.where(np.arange(256) < 0x80, arrays.KINDS, np.uint8(LOOK)).astype(np.uint8)
 
 
@@ -52,7 +52,7 @@ def bags(data: NDArray[np.uint8], ends: Ints, limits: Limits) -> Bags:
     rare = hashes, owners, (np.uint64(limits.singles), np.uint64(limits.pairs))
     counts = np.zeros(BUCKETS, np.int64)
     out = (singles, pairs, words, digests, counts)
-    a, b, c, d = _bags(data, ends, (_KINDS, arrays.VALUES, _POWERS, _INVERSES), out, rare)
+    a, b, c, d = _bags(data, ends, (_KINDS, arrays.VALUES, _POWERS, _INVERSES, _STEPS), out, rare)
     found = Rare(hashes[0][:c].copy(), owners[0][:c].copy()), Rare(hashes[1][:d].copy(), owners[1][:d].copy())
     return Bags(singles[:a].copy(), pairs[:b].copy(), words, digests, found, counts)
 
@@ -188,7 +188,7 @@ def _one_word(data, place, end, tables):
 @numba.njit(cache=True)
 def _window(data, place, end, tables, work):
     """The hashes of the next words of a text, from `work[3][1]` on: how many, and the place behind them."""
-    kinds, values, powers, inverses = tables
+    kinds, values, powers, inverses, _ = tables
     found, flags, places, hashes, starts, sums = work
     stop = min(place + WINDOW, end)
     part, size = data[place:stop], stop - place
@@ -221,6 +221,7 @@ def _window(data, place, end, tables, work):
 @numba.njit(cache=True)
 def _bags(data, ends, tables, out, rare):
     singles, pairs, words, digests, counts = out
+    steps = tables[4]
     (rare_singles, rare_pairs), (single_owners, pair_owners), (single_bound, pair_bound) = rare
     hashes, sums = np.empty(WINDOW + 2, np.uint64), np.empty(WINDOW + 2, np.uint64)
     places, starts = np.empty(WINDOW + 3, np.int32), np.empty((2, WINDOW + 3), np.int32)
@@ -233,9 +234,11 @@ def _bags(data, ends, tables, out, rare):
         while place < end:
             more, place = _window(data, place, end, tables, work)
             hashes[0] = before
-            for word in range(1, more + 1):
-                digest += hashes[word] * power
-                power *= _STEP
+            part = _ZERO
+            for word in range(more):
+                part += hashes[word + 1] * steps[word]
+            digest += part * power
+            power *= steps[more]
             for word in range(more):
                 sums[word] = _stirred(hashes[word + 1], _SINGLE)
                 singles[at_single + word] = _bucket(sums[word])

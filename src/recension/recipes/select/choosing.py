@@ -49,7 +49,7 @@ from recension.run.shards import ShardPlan
 
 RECIPE_VERSION = 1
 SHEETS = 2  # how sheets are laid out: a reading that left others is done again
-SMALLEST_SHARD = 8 << 20
+SMALLEST_SHARD = 32 << 20  # read in less time than another process takes to start
 RANKED_AT_ONCE, RANKED_ALONE = 4, 16  # pieces; fewer than the latter are ranked faster in one process
 CHOICE, SAMPLES = "choice", "samples"
 
