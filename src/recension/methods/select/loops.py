@@ -150,17 +150,17 @@ def _borders(found, size, flags, places, starts):
     found[size + 1] = SPACE
     for place in range(size + 1):
         flags[place] = np.uint8(found[place + 1] != found[place])
-    runs = 0
+    runs = _ZERO  # without a sign, for numba counts from the end of an array where a place is below 0
     for place in range(size + 1):
         places[runs] = place
-        runs += flags[place]
+        runs += np.uint64(flags[place])
     places[runs] = size
-    words = np.int64(0)
-    for run in range(runs):
-        starts[0, words] = places[run]
-        starts[1, words] = places[run + 1]
-        words += np.int64(found[places[run] + 1] != SPACE)
-    return words
+    begins, stops = starts[0], starts[1]
+    words = _ZERO
+    for run in range(np.int64(runs)):
+        begins[words], stops[words] = places[run], places[run + 1]
+        words += np.uint64(found[places[run] + np.uint32(1)] != SPACE)
+    return np.int64(words)
 
 
 @numba.njit(cache=True)
@@ -200,8 +200,12 @@ def _window(data, place, end, tables, work):
         total += values[part[at]] * powers[at]
     sums[size] = total
     if seen < 0x80:
-        for at in range(size):
-            found[at + 1] = kinds[part[at]]
+        for at in range(size):  # the table of ASCII as sums, which are done many at a time
+            byte = part[at]
+            letter = np.uint8((byte | np.uint8(32)) - np.uint8(97)) < np.uint8(26)
+            letter |= (np.uint8(byte - np.uint8(48)) < np.uint8(10)) | (byte == np.uint8(95))
+            space = (byte <= np.uint8(32)) | (byte == np.uint8(127))
+            found[at + 1] = np.uint8(SPACE) if space else np.uint8(LETTER) if letter else np.uint8(MARK)
     else:
         _kinds_of(data, place, stop, kinds, found)
     words = _borders(found, size, flags, places, starts)
@@ -212,9 +216,10 @@ def _window(data, place, end, tables, work):
             total, stop = _one_word(data, place, end, (kinds, values))
             hashes[1] = _stirred(total, _ZERO)
             return 1, stop
+    begins, stops = starts[0], starts[1]
     for word in range(words):
-        start = starts[0, word]
-        hashes[word + 1] = _stirred((sums[starts[1, word]] - sums[start]) * inverses[start], _ZERO)
+        start = begins[word]
+        hashes[word + 1] = _stirred((sums[stops[word]] - sums[start]) * inverses[start], _ZERO)
     return words, stop
 
 
@@ -224,7 +229,7 @@ def _bags(data, ends, tables, out, rare):
     steps = tables[4]
     (rare_singles, rare_pairs), (single_owners, pair_owners), (single_bound, pair_bound) = rare
     hashes, sums = np.empty(WINDOW + 2, np.uint64), np.empty(WINDOW + 2, np.uint64)
-    places, starts = np.empty(WINDOW + 3, np.int32), np.empty((2, WINDOW + 3), np.int32)
+    places, starts = np.empty(WINDOW + 3, np.uint32), np.empty((2, WINDOW + 3), np.uint32)
     work = np.empty(WINDOW + 3, np.uint8), np.empty(WINDOW + 3, np.uint8), places, hashes, starts, sums
     at_single = at_pair = at_rare = at_rare_pair = start = 0
     for number in range(len(ends)):
@@ -239,25 +244,27 @@ def _bags(data, ends, tables, out, rare):
                 part += hashes[word + 1] * steps[word]
             digest += part * power
             power *= steps[more]
+            some = singles[at_single : at_single + more]
             for word in range(more):
                 sums[word] = _stirred(hashes[word + 1], _SINGLE)
-                singles[at_single + word] = _bucket(sums[word])
+                some[word] = _bucket(sums[word])
+            for word in range(more):
+                counts[some[word]] += 1
             for word in range(more):
                 if sums[word] < single_bound:
                     rare_singles[at_rare], single_owners[at_rare] = sums[word], number
                     at_rare += 1
             skipped = 1 if at_single == first else 0  # nothing stands before the first word of a text
-            for word in range(skipped, more):
-                sums[word] = _stirred(hashes[word] * _STEP + hashes[word + 1], _PAIR)
-                pairs[at_pair + word - skipped] = _bucket(sums[word])
-            for word in range(skipped, more):
+            some, former, latter = pairs[at_pair : at_pair + more - skipped], hashes[skipped:], hashes[skipped + 1 :]
+            for word in range(more - skipped):
+                sums[word] = _stirred(former[word] * _STEP + latter[word], _PAIR)
+                some[word] = _bucket(sums[word])
+            for word in range(more - skipped):
+                counts[some[word]] += 1
+            for word in range(more - skipped):
                 if sums[word] < pair_bound:
                     rare_pairs[at_rare_pair], pair_owners[at_rare_pair] = sums[word], number
                     at_rare_pair += 1
-            for word in range(at_single, at_single + more):
-                counts[singles[word]] += 1
-            for word in range(at_pair, at_pair + more - skipped):
-                counts[pairs[word]] += 1
             if more:
                 before = hashes[more]
                 at_single += more
