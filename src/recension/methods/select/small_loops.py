@@ -44,7 +44,8 @@ def _by_python(data: Bytes, ends: Ints, odd: list[int]) -> tuple[Bytes, Ints]:
         raw = data[start : int(ends[number])].tobytes().decode("utf-8", "replace").lower().encode("utf-8", "replace")
         parts += [data[before:start].tobytes(), raw]
         before, sizes[number] = int(ends[number]), len(raw)
-    return np.frombuffer(b"".join([*parts, data[before:].tobytes()]), np.uint8), np.cumsum(sizes)
+    # An array that could be written to, as others are: loops are compiled anew for one that could not.
+    return np.frombuffer(bytearray().join([*parts, data[before:].tobytes()]), np.uint8), np.cumsum(sizes)
 
 
 @numba.njit(cache=True)
