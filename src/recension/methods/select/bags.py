@@ -69,7 +69,7 @@ def lowered(text: str | bytes) -> bytes:
 def bags_of(texts: Sequence[str | bytes], limits: Limits = NO_LIMITS) -> Bags:
     raws = [text if isinstance(text, bytes) else text.encode("utf-8", "replace") for text in texts]
     return bags_in(
-        np.frombuffer(b"".join(raws), np.uint8), np.cumsum([len(raw) for raw in raws], dtype=np.int64), limits
+        np.frombuffer(bytearray().join(raws), np.uint8), np.cumsum([len(raw) for raw in raws], dtype=np.int64), limits
     )
 
 

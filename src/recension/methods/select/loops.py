@@ -71,7 +71,7 @@ def _room(size: int, number: int, kind: Any) -> Any:
 @lru_cache(maxsize=1)
 def warm() -> Hashes:
     """Compile now, so that a clock does not see it."""
-    return bags(np.frombuffer(b"a b", np.uint8), np.array([3]), Limits(1, 1)).digests
+    return bags(np.frombuffer(bytearray(b"a b"), np.uint8), np.array([3]), Limits(1, 1)).digests
 
 
 @numba.njit(cache=True, inline="always")

@@ -50,7 +50,7 @@ class Published:
     def bags_of(self, texts: Sequence[str], limits: Limits = NO_LIMITS) -> Bags:
         raws = [text.encode("utf-8", "replace") for text in texts]
         ends = np.cumsum([len(raw) for raw in raws], dtype=np.int64)
-        return self.bags_in(np.frombuffer(b"".join(raws), np.uint8), ends, limits)
+        return self.bags_in(np.frombuffer(bytearray().join(raws), np.uint8), ends, limits)
 
     def bags_in(self, data: NDArray[np.uint8], ends: Ints, limits: Limits = NO_LIMITS) -> Bags:
         """Our digests and rare n-grams, with the package's words and buckets."""
