@@ -42,6 +42,28 @@ LINES = [
     b'"generation": 0, "edition": 1}, "metadata": "{\\"domain\\":\\"m\\"}"}',
 ]
 
+ODD = [
+    b'{"id":"deep","text":"x","m":{"a":[1,2,{"b":null}],"c":"\\u00e9","d":{}},"z":-1.5e3,"y":[]}',
+    b'{"text" : "spaces" ,"id":"s", "u":0.5, "v":-0, "w":true, "domain":"\\ud83d\\ude42"}\r',
+    b'{"id":"zero","text":"t","n":01}',
+    b'{"id":"comma","text":"t",}',
+    b'{"id":"lists","text":"t","n":[1,]}',
+    b'{"id":"control","text":"a\x01b"}',
+    b'{"id":"half","text":"\\ud83d x"}',
+    b'{"id":"half2","text":"t","domain":"\\ud83d"}',
+    b'{"id":"","text":"an empty id","domain":""}',
+    '{"id":"é","text":"Ünï 中文 🙂","domain":"ß","k\x7f":"\x7f"}'.encode(),
+    b'{"id":"more","text":"q"} x',
+    b"[1]",
+    b'{"id":"origin","text":"t","origin":5}',
+    b'{"id":"nul","text":"t","k":"\\u0000","m":nul}',
+    b'{"id":"over","text":"\xed\xa0\x80"}',
+    b'{"id":"ours","text":"t","origin":{"kind":"human","root":"r","parent":"r","method":"","run":"","generation":0},'
+    b'"metadata":"{\\"broken"}',
+    b" " * 80,
+    b'{"id":"last","text":"no line feed behind it"}',
+]
+
 
 def values_of(batch):
     return [value if there else None for value, there in zip(batch.values, batch.valued.tolist(), strict=True)]
@@ -106,6 +128,15 @@ def test_json_lines(tmp_path, without, shape):
     assert ("dup", None, None) not in rows and len(rows) == 24 - len(without)
     check(path, reading, shard_bytes=300)
     check(path, reading, limit=9)
+
+
+def test_odd_lines(tmp_path):
+    """Lines at the border of what the short way takes for plain."""
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"\n".join(ODD))
+    rows = check(path, Reading())
+    assert len(rows) == len(ODD) - 1 and rows[0] == ("deep", "x", None) and rows[1] == ("s", "spaces", "🙂")
+    check(path, Reading(), shard_bytes=200)
 
 
 def test_json_arrays_text_and_tables(tmp_path):
