@@ -43,6 +43,7 @@ from recension.run.shards import ShardPlan, ShardWriter
 
 ROUND_BYTES, ROUND_DOCUMENTS = 1 << 20, 4_096
 BY_REFERENCE = "reference"
+LONG_ROW = 100  # n-grams that are masked in the time in which a row is cut out
 
 SCORES_SCHEMA = pa.schema(
     [
@@ -156,8 +157,8 @@ class WriteTask:
         features: Features = load(place(self.plan.out, READ, number, "features"), Features, self.checks[number][3])
         chosen, sizes = kept[sheet.good], sheet.words[sheet.good]
         holding = Holding(singles=Sampled(int(features.limits[0])), pairs=Sampled(int(features.limits[1])))
-        singles = features.singles[np.repeat(chosen, sizes)]
-        pairs = features.pairs[np.repeat(chosen, pairs_of(sizes))]
+        singles = _of_rows(features.singles, sizes, chosen)
+        pairs = _of_rows(features.pairs, pairs_of(sizes), chosen)
         rare = (
             Rare(features.rare_singles[chosen[features.single_rows]], features.single_rows),
             Rare(features.rare_pairs[chosen[features.pair_rows]], features.pair_rows),
@@ -202,6 +203,16 @@ class WriteTask:
         }
         batch = pa.RecordBatch.from_arrays([columns[name] for name in REMOVED_SCHEMA.names], schema=REMOVED_SCHEMA)
         return batch, dict(Counter(reasons))
+
+
+def _of_rows(values: NDArray[np.uint16], sizes: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.uint16]:
+    """The values of the chosen rows, of which each has so many: cut out row by row where a mask of all would cost more."""
+    if LONG_ROW * int(chosen.sum()) > len(values):
+        return values[np.repeat(chosen, sizes)]
+    ends = np.cumsum(sizes)[chosen]
+    starts = ends - sizes[chosen]
+    parts = [values[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    return np.concatenate([values[:0], *parts])
 
 
 def _ids(sheet: Sheet, wanted: NDArray[np.int64]) -> pa.Array:
