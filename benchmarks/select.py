@@ -40,7 +40,10 @@ TARGETS = ("textbook_openstax.valid", "textbook.valid")
 LEFT_OUT = ("fiction_more",)  # more of the same novels
 SHARE = 0.1
 SIDES = ("fast", "sha256")
-WARM = [{"id": str(i), "text": f"the quick brown fox number {i} jumps over the lazy dog " * 4} for i in range(200)]
+WARM = [
+    {"id": str(i), "text": f"the quick brown fox number {i} jumps over the lazy dog. À demain. " * 4}
+    for i in range(200)
+]
 
 
 def corpora(data: Path, folder: Path, count: int) -> tuple[Path, Path]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recension.corpus import BadRow, Places, Reading, Wish, column_value, read_chosen, read_texts
+from recension.corpus import BadRow, OutRow, Places, PlainRows, Reading, column_value, read_chosen, read_texts
 from tests.corpus.tools import read_all
 
 LINES = [
@@ -42,6 +42,32 @@ LINES = [
     b'"generation": 0, "edition": 1}, "metadata": "{\\"domain\\":\\"m\\"}"}',
 ]
 
+ODD = [
+    b'{"id":"deep","text":"x","m":{"a":[1,2,{"b":null}],"c":"\\u00e9","d":{}},"z":-1.5e3,"y":[]}',
+    b'{"text" : "spaces" ,"id":"s", "u":0.5, "v":-0, "w":true, "domain":"\\ud83d\\ude42"}\r',
+    b'{"id":"zero","text":"t","n":01}',
+    b'{"id":"comma","text":"t",}',
+    b'{"id":"lists","text":"t","n":[1,]}',
+    b'{"id":"control","text":"a\x01b"}',
+    b'{"id":"half","text":"\\ud83d x"}',
+    b'{"id":"half2","text":"t","domain":"\\ud83d"}',
+    b'{"id":"","text":"an empty id","domain":""}',
+    '{"id":"é","text":"Ünï 中文 🙂","domain":"ß","k\x7f":"\x7f"}'.encode(),
+    b'{"id":"more","text":"q"} x',
+    b"[1]",
+    b'{"id":"origin","text":"t","origin":5}',
+    b'{"id":"nul","text":"t","k":"\\u0000","m":nul}',
+    b'{"id":"over","text":"\xed\xa0\x80"}',
+    b'{"id":"ours","text":"t","origin":{"kind":"human","root":"r","parent":"r","method":"","run":"","generation":0},'
+    b'"metadata":"{\\"broken"}',
+    b" " * 80,
+    b'{"id":"last","text":"no line feed behind it"}',
+]
+
+
+def values_of(batch):
+    return [value if there else None for value, there in zip(batch.values, batch.valued.tolist(), strict=True)]
+
 
 def check(path, reading, **ask):
     whole = read_all(path, reading, **ask)
@@ -51,20 +77,17 @@ def check(path, reading, **ask):
         for row in whole.rows
     ]  # fmt: skip
     places = [(row.place.file, row.place.row, row.place.offset, row.place.length) for row in whole.rows]
-    batches = [b for piece in whole.pieces for b in read_texts(piece, reading, whole.corpus.layout, Wish("domain"))]
-    found = [row for b in batches for row in zip(b.ids, b.texts, b.values, strict=True)]
-    assert [(name, text) for name, text, _ in found] == [(name, text) for name, text, _ in rows]
+    batches = [b for piece in whole.pieces for b in read_texts(piece, reading, whole.corpus.layout, "domain")]
+    found = [row for b in batches for row in zip(b.ids, b.texts, b.good.tolist(), values_of(b), strict=True)]
+    assert [(name, text if good else None) for name, text, good, _ in found] == [(n, text) for n, text, _ in rows]
     said = [value if value is None or isinstance(value, str) else json.dumps(value) for _, _, value in rows]
-    assert [value for _, _, value in found] == said
-    assert [p for b in batches for p in zip(b.files, b.rows, b.offsets, b.lengths, strict=True)] == places
+    assert [value for _, _, _, value in found] == said
+    at = [p for b in batches for p in zip(b.files.tolist(), b.rows, b.offsets, b.lengths, strict=True)]
+    names = [name for b in batches for name in np.array(b.labels)[b.files].tolist()]
+    assert [(name, *where[1:]) for name, where in zip(names, at, strict=True)] == places
     given = [not isinstance(row, BadRow) and row.document.given_id for row in whole.rows]
-    assert [g for b in batches for g in b.given] == given
-    for batches, said in (
-        ([*read_texts(p, reading, whole.corpus.layout, Wish(as_bytes=True))], p) for p in whole.pieces
-    ):
-        plain = [row for b in read_texts(said, reading, whole.corpus.layout) for row in b.texts]
-        texts = [text.decode() if isinstance(text, bytes) else text for b in batches for text in b.texts]
-        assert texts == plain
+    assert [g for b in batches for g in b.given.tolist()] == given
+    assert all(b.texts[i] == text for b in batches for i, text in enumerate(b.texts))
     first, size = 0, 0
     for piece in whole.pieces:
         size = sum(len(b.ids) for b in read_texts(piece, reading, whole.corpus.layout))
@@ -75,8 +98,18 @@ def check(path, reading, **ask):
             labels, np.array([labels.index(p.file) for p in here], np.int32),
             *(np.array([getattr(p, name) for p in here], np.int64) for name in ("row", "offset", "length")),
         )  # fmt: skip
-        chosen = dict(read_chosen(piece, reading, whole.corpus.layout, wanted, places))
-        assert sorted(chosen) == [i for i in range(size) if i % 3 != 1]
+        chosen = {}
+        for item in read_chosen(piece, reading, whole.corpus.layout, wanted, places):
+            if isinstance(item, PlainRows):
+                known = [
+                    OutRow(row, row.document) for row in map(whole.rows.__getitem__, (item.numbers + first).tolist())
+                ]
+                columns = item.ids, item.texts, item.others
+                assert whole.corpus.layout.plain_batch(*columns, reading.origin) == whole.corpus.layout.batch(known)
+                chosen |= {number: known[i].record for i, number in enumerate(item.numbers.tolist())}
+            else:
+                chosen[item[0]] = item[1]
+        assert sorted(chosen) == list(chosen) == [i for i in range(size) if i % 3 != 1]
         assert all(type(row) is type(whole.rows[first + i]) for i, row in chosen.items())
         assert all(getattr(row, "place", None) == whole.rows[first + i].place for i, row in chosen.items())
         first += size
@@ -95,6 +128,15 @@ def test_json_lines(tmp_path, without, shape):
     assert ("dup", None, None) not in rows and len(rows) == 24 - len(without)
     check(path, reading, shard_bytes=300)
     check(path, reading, limit=9)
+
+
+def test_odd_lines(tmp_path):
+    """Lines at the border of what the short way takes for plain."""
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"\n".join(ODD))
+    rows = check(path, Reading())
+    assert len(rows) == len(ODD) - 1 and rows[0] == ("deep", "x", None) and rows[1] == ("s", "spaces", "🙂")
+    check(path, Reading(), shard_bytes=200)
 
 
 def test_json_arrays_text_and_tables(tmp_path):

@@ -22,14 +22,17 @@ def column_value(record: Record, name: str) -> Any:
     if value is _MISSING and rest:
         value = _inside(_column(record, head), rest)
     if value is _MISSING and record.carried.metadata is not None:
-        value = _inside(msgspec.json.decode(record.carried.metadata), name)
+        value = _inside(record.carried.metadata.decode("utf-8"), name)
     return None if value is _MISSING else value
 
 
 def _column(record: Record, name: str) -> Any:
     carried = record.carried
     if isinstance(carried, JsonRow):
-        return msgspec.json.decode(bytes(carried.others[name])) if name in carried.others else _MISSING
+        try:
+            return msgspec.json.decode(bytes(carried.others[name])) if name in carried.others else _MISSING
+        except msgspec.DecodeError:  # half of a surrogate pair, or a number that is none: kept as it was, and no value
+            return _MISSING
     at = carried.batch.schema.get_field_index(name)
     return carried.batch.column(at)[carried.index].as_py() if at >= 0 else _MISSING
 

@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from recension.corpus.exchanges import rebuild
 from recension.corpus.jsonrows import metadata_of
 from recension.corpus.rows import CONSUMED, INSTRUCTION_KEYS, ArrowRow, BadRow, JsonRow, Reading, Record, Shape
+from recension.corpus.strings import Strings
 from recension.corpus.tablerows import ORIGIN_TYPE, other_columns, passing_columns
 from recension.corpus.tables import row_bytes
-from recension.document import JSON, Document
+from recension.document import JSON, Document, Kind
 from recension.identity import sha256
 
 MESSAGES_TYPE = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -80,6 +82,22 @@ class Layout:
                     values = [content.get(name) for content in contents]
                     built[name] = pa.array(values, self.schema.field(name).type)
             built["metadata"] = pa.array([other_columns_of(row.record) for row in rows], pa.string())
+        return pa.RecordBatch.from_arrays([built[name] for name in self.schema.names], schema=self.schema)
+
+    @property
+    def holds_plain_texts(self) -> bool:
+        """Whether a row is an id, a text, an origin and the rest as JSON."""
+        return self.kind == "metadata" and self.shapes == ("text",)
+
+    def plain_batch(self, ids: Strings, texts: Strings, others: Strings, kind: Kind | None) -> pa.RecordBatch:
+        """The same of plain texts, which come from nowhere but an origin that was declared."""
+        names, count = ids.column(), len(ids)
+        empty = Strings(np.zeros(0, np.uint8), np.zeros(count, np.int64)).column()
+        kinds = Strings.of([(kind or "unknown").encode("ascii")] * count).column()
+        numbers = [pa.array(np.full(count, value, np.int32)) for value in (0, 1)]  # of generation and edition
+        fields = [ORIGIN_TYPE.field(index) for index in range(ORIGIN_TYPE.num_fields)]
+        origins = pa.StructArray.from_arrays([kinds, names, names, empty, empty, *numbers], fields=fields)
+        built = {"id": names, "text": texts.column(), "origin": origins, "metadata": others.column()}
         return pa.RecordBatch.from_arrays([built[name] for name in self.schema.names], schema=self.schema)
 
     def _passed(

@@ -115,7 +115,7 @@ class LineSplitter:
             chunk = chunk[end + 1 :]
         end = chunk.rfind(b"\n") + 1
         if end:
-            block = self._held.take() + chunk[:end]
+            block = b"".join((self._held.take(), memoryview(chunk)[:end]))
             yield Lines(block, self._offset)
             self._offset += len(block)
             chunk = chunk[end:]

@@ -119,13 +119,3 @@ def digest_of_receipts(out: Path, indices: Sequence[int]) -> str:
 def add_counts(total: dict[str, int], more: Mapping[str, int]) -> None:
     for name, count in more.items():
         total[name] = total.get(name, 0) + count
-
-
-def encode_units(units: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    runs: list[list[int]] = []
-    for unit in units:
-        if runs and runs[-1][0] == unit:
-            runs[-1][1] += 1
-        else:
-            runs.append([unit, 1])
-    return tuple((unit, rows) for unit, rows in runs)

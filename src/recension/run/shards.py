@@ -13,7 +13,7 @@ from recension.corpus import DROPPED_SCHEMA, BadRow, TableWriter, dropped_batch,
 from recension.document import JSON
 from recension.run import folder
 from recension.run.manifest import Run
-from recension.run.receipts import FileEntry, Receipt, add_counts, encode_units, receipt_path, write_receipt
+from recension.run.receipts import FileEntry, Receipt, add_counts, receipt_path, write_receipt
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,7 +52,7 @@ class ShardWriter:
         self.dropped: dict[str, int] = {}
         self.written = 0
         self.used = 0
-        self._units: list[int] = []
+        self._units: list[list[int]] = []  # [units, rows], run-length encoded
         self._waiting: list[BadRow] = []
         self._writers: dict[str, TableWriter] = {}
         self._scratch = plan.out / folder.SCRATCH / f"{index:05d}"
@@ -74,11 +74,17 @@ class ShardWriter:
 
     def row(self, units: int) -> None:
         """A row was read and is `units` units of work."""
-        self._units.append(units)
+        self._add_rows(units, 1)
 
     def rows(self, count: int) -> None:
         """So many rows were read, each of them one unit."""
-        self._units.extend([1] * count)
+        self._add_rows(1, count)
+
+    def _add_rows(self, units: int, rows: int) -> None:
+        if self._units and self._units[-1][0] == units:
+            self._units[-1][1] += rows
+        elif rows:
+            self._units.append([units, rows])
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Documents: as many units as rows."""
@@ -124,9 +130,9 @@ class ShardWriter:
         receipt = Receipt(
             index=self.index,
             key=self.plan.key,
-            rows=len(self._units),
-            units=sum(self._units),
-            units_by_row=encode_units(self._units),
+            rows=sum(rows for _, rows in self._units),
+            units=sum(units * rows for units, rows in self._units),
+            units_by_row=tuple((units, rows) for units, rows in self._units),
             written=self.written,
             dropped=dict(sorted(self.dropped.items())),
             files=tuple(sorted(entries, key=lambda entry: entry.part)),

@@ -20,19 +20,25 @@ Ints = NDArray[np.int64]
 Buckets = NDArray[np.uint16]
 
 
+class Rare(NamedTuple):
+    """Some of the n-grams of several texts: their hashes, and the number of the text of each."""
+
+    hashes: Hashes
+    texts: NDArray[np.uint32]
+
+
 class Bags(NamedTuple):
     """The words and pairs of several texts, one text after the other.
 
     `singles` and `pairs` are buckets, `words` how many words each text has, `digests` a number for what each says.
-    `rare_singles` and `rare_pairs` are those hashes that lie below the limits that were asked for, in any order.
+    `rare` are those hashes of words, and of pairs, that lie below the limits that were asked for, in any order.
     """
 
     singles: Buckets
     pairs: Buckets
     words: Ints
     digests: Hashes
-    rare_singles: Hashes
-    rare_pairs: Hashes
+    rare: tuple[Rare, Rare]
     counts: Ints  # how often each bucket is met
 
 
@@ -61,10 +67,20 @@ def lowered(text: str | bytes) -> bytes:
 
 
 def bags_of(texts: Sequence[str | bytes], limits: Limits = NO_LIMITS) -> Bags:
-    raws = [lowered(text) for text in texts]
+    raws = [text if isinstance(text, bytes) else text.encode("utf-8", "replace") for text in texts]
+    return bags_in(
+        np.frombuffer(bytearray().join(raws), np.uint8), np.cumsum([len(raw) for raw in raws], dtype=np.int64), limits
+    )
+
+
+def bags_in(data: NDArray[np.uint8], ends: Ints, limits: Limits = NO_LIMITS) -> Bags:
+    """The same of texts in UTF-8 that stand one after the other."""
     loops = compiled()
-    found: Bags = by_arrays(raws, limits) if loops is None else loops.bags(raws, limits)
-    return found
+    if loops is not None:
+        found: Bags = loops.bags(*loops.small(data, ends), limits)
+        return found
+    raw, stops = data.tobytes(), ends.tolist()
+    return by_arrays([lowered(raw[a:b]) for a, b in zip([0, *stops], stops, strict=False)], limits)
 
 
 @cache
@@ -79,10 +95,12 @@ def compiled() -> Any:
 
 def by_arrays(raws: Sequence[bytes], limits: Limits) -> Bags:
     words = hashed_words(raws)
-    found: dict[int, Hashes] = {size: hashes for size, hashes, _ in ngrams(words, (1, 2))}
-    rare = [found[size][found[size] < np.uint64(limit)] for size, limit in enumerate(limits, 1)]
-    buckets = [bucketed(found[size], 0).astype(np.uint16) for size in (1, 2)]
-    return Bags(buckets[0], buckets[1], words.counts, digests_of(words), rare[0], rare[1], counted(*buckets))
+    rare, buckets = [], []
+    for (_, hashes, texts), limit in zip(ngrams(words, (1, 2)), limits, strict=True):
+        below = hashes < np.uint64(limit)
+        rare.append(Rare(hashes[below], texts[below].astype(np.uint32)))
+        buckets.append(bucketed(hashes, 0).astype(np.uint16))
+    return Bags(buckets[0], buckets[1], words.counts, digests_of(words), (rare[0], rare[1]), counted(*buckets))
 
 
 def digests_of(words: Words) -> Hashes:
@@ -94,13 +112,13 @@ def digests_of(words: Words) -> Hashes:
     return stirred(sums[starts + words.counts] - sums[starts], 3)
 
 
-def hashed_names(names: Sequence[str]) -> Hashes:
-    """A number for each name; 0 for an empty one. Names are told apart by every byte, capitals included."""
-    raws = [name.encode("utf-8", "surrogatepass") for name in names]
-    lengths = np.fromiter(map(len, raws), dtype=np.int64, count=len(raws))
+def hashed_names(data: NDArray[np.uint8], ends: Ints) -> Hashes:
+    """A number for each of the names that stand one after the other; 0 for an empty one. Names are told apart by every byte,
+    capitals included."""
+    lengths = np.diff(ends, prepend=0)
     if not lengths.sum():
-        return np.zeros(len(raws), np.uint64)
-    values = stirred(np.frombuffer(b"".join(raws), dtype=np.uint8).astype(np.uint64) + np.uint64(1), 4)
+        return np.zeros(len(ends), np.uint64)
+    values = stirred(data.astype(np.uint64) + np.uint64(1), 4)
     starts = np.cumsum(lengths) - lengths
     weighted = values * powers_of(int(lengths.max()))[np.arange(len(values)) - np.repeat(starts, lengths)]
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(weighted)])

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recension.methods.audit.words import BUCKETS
-from recension.methods.select.bags import NO_LIMITS, Bags, Buckets, Limits, bags_of, compiled, counted
+from recension.methods.select.bags import NO_LIMITS, Bags, Buckets, Limits, bags_in, compiled, counted
 
 Ints = NDArray[np.int64]
 
@@ -48,20 +48,28 @@ class Published:
     table: Any = None  # in place of these where loops are compiled
 
     def bags_of(self, texts: Sequence[str], limits: Limits = NO_LIMITS) -> Bags:
-        """Our digests and rare n-grams, with the package's words and buckets."""
-        singles, pairs, sizes = self._by_dictionary(texts) if compiled() is None else self._by_table(texts)
-        ours = bags_of(texts, limits)
-        counts = counted(singles, pairs)
-        return Bags(singles, pairs, sizes, ours.digests, ours.rare_singles, ours.rare_pairs, counts)
+        raws = [text.encode("utf-8", "replace") for text in texts]
+        ends = np.cumsum([len(raw) for raw in raws], dtype=np.int64)
+        return self.bags_in(np.frombuffer(bytearray().join(raws), np.uint8), ends, limits)
 
-    def _by_table(self, texts: Sequence[str]) -> tuple[Buckets, Buckets, Ints]:
+    def bags_in(self, data: NDArray[np.uint8], ends: Ints, limits: Limits = NO_LIMITS) -> Bags:
+        """Our digests and rare n-grams, with the package's words and buckets."""
+        singles, pairs, sizes = self._counted(data, ends)
+        ours = bags_in(data, ends, limits)
+        counts = counted(singles, pairs)
+        return Bags(singles, pairs, sizes, ours.digests, ours.rare, counts)
+
+    def _counted(self, data: NDArray[np.uint8], ends: Ints) -> tuple[Buckets, Buckets, Ints]:
+        if compiled() is None:
+            raw, stops = data.tobytes(), ends.tolist()
+            return self._by_dictionary(
+                [raw[a:b].decode("utf-8", "replace") for a, b in zip([0, *stops], stops, strict=False)]
+            )
         from recension.methods.select.sha_loops import Table
 
-        if self.table is None or self.table.words > MOST_WORDS:
-            self.table = Table()
-        kinds = [0 if text.isascii() else 1 for text in texts]
-        spelled = (text if not kind else "\0".join(_words(text)) for text, kind in zip(texts, kinds, strict=True))
-        found: tuple[Buckets, Buckets, Ints] = self.table.of([_raw(text) for text in spelled], kinds)
+        if self.table is None or not self.table.takes(2 * len(data)):
+            self.table = Table.sized(2 * len(data))  # in small letters a text can be longer
+        found: tuple[Buckets, Buckets, Ints] = self.table.of(data, ends)
         return found
 
     def _by_dictionary(self, texts: Sequence[str]) -> tuple[Buckets, Buckets, Ints]:

@@ -51,7 +51,7 @@ class Sampled:
         if self.waiting:
             more = np.concatenate(self.waiting)
             self.waiting = []
-            self._count(more, np.ones(len(more), np.int64))
+            self._count(*np.unique(more[more < np.uint64(self.limit)], return_counts=True))
         return self
 
     def join(self, other: Sampled) -> None:
@@ -91,6 +91,13 @@ def lost(before: Sampled, after: Sampled, kept: float) -> Lost:
     return Lost(len(hashes), float(gone.mean()), float(((1 - kept) ** counts).mean()))
 
 
+class Domains(NamedTuple):
+    """Some names, and for each document which of them is its domain's. A name may stand there twice."""
+
+    names: Sequence[str]
+    numbers: NDArray[np.integer[Any]]
+
+
 @dataclass(slots=True, eq=False)
 class Holding:
     """The state of some documents."""
@@ -108,20 +115,22 @@ class Holding:
     def limits(self) -> Limits:
         return Limits(self.singles.limit, self.pairs.limit)
 
-    def add(self, bags: Bags, domains: Sequence[str]) -> None:
+    def add(self, bags: Bags, domains: Domains) -> None:
         """Documents, with the domain of each."""
         self.documents += len(bags.words)
         self.words += int(bags.words.sum())
         self.lengths += np.bincount(bins_of(bags.words), minlength=LENGTHS)
         self.buckets += bags.counts
-        self.singles.add(bags.rare_singles)
-        self.pairs.add(bags.rare_pairs)
-        self.domains.update(domains)
-        if len(set(domains)) == 1:
-            self.domain_words[domains[0]] += int(bags.words.sum())
-        else:
-            for name, words in zip(domains, bags.words.tolist(), strict=True):
-                self.domain_words[name] += words
+        self.singles.add(bags.rare[0].hashes)
+        self.pairs.add(bags.rare[1].hashes)
+        size = len(domains.names)
+        documents = np.bincount(domains.numbers, minlength=size).tolist()
+        words = np.zeros(size, np.int64)
+        np.add.at(words, domains.numbers, bags.words)
+        for name, count, more in zip(domains.names, documents, words.tolist(), strict=True):
+            if count:
+                self.domains[name] += count
+                self.domain_words[name] += more
         self._trim()
 
     def join(self, other: Holding) -> None:

@@ -48,7 +48,8 @@ from recension.run.receipts import read_seal, receipts
 from recension.run.shards import ShardPlan
 
 RECIPE_VERSION = 2
-SMALLEST_SHARD = 8 << 20
+SHEETS = 2  # how sheets are laid out: a reading that left others is done again
+SMALLEST_SHARD = 32 << 20  # read in less time than another process takes to start
 RANKED_AT_ONCE, RANKED_ALONE = 4, 16  # pieces; fewer than the latter are ranked faster in one process
 CHOICE, SAMPLES = "choice", "samples"
 
@@ -230,7 +231,11 @@ def _select(run: Run, job: _Job, effort: SelectEffort, observer: Observer) -> Se
     if spec.tail_words:
         samples = _decided(run, SAMPLES, lambda: sample_cuts(spec.tail_words, ranks, kept))
     _write(
-        run, job, (choice, samples), list(zip((p[0] for p in left.pieces), ranks.checks, starts, strict=True)), observer
+        run,
+        job,
+        (choice, samples),
+        [(p[0], rank, start, p[1]) for p, rank, start in zip(left.pieces, ranks.checks, starts, strict=True)],
+        observer,
     )
     observer.update(Progress("report"))
     found = outcome.Found(run, spec, left, ranks, choice, kept)
@@ -261,7 +266,7 @@ def _read(run: Run, job: _Job, observer: Observer) -> Left:
         return job.corpus.pieces(job.shard_bytes, job.spec.limit, skip=skip)
 
     observer.update(Progress(READ))
-    state = run_pass(run, Pass(READ, [], task, merge), LocalEngine(job.workers), pieces, told)
+    state = run_pass(run, Pass(READ, [SHEETS], task, merge), LocalEngine(job.workers), pieces, told)
     check_unchanged(job.corpus.files)
     if not state:
         raise InputError("there is nothing to select from: the input holds no row")

@@ -108,9 +108,9 @@ class _ClusterTask:
             # Bands are made of the good rows alone and numbered so; who is left out is told by row, good or bad.
             rows = np.flatnonzero(sheet.good)
             documents[mine] = start + rows[documents[mine] - start]
-            inside = firsts[(firsts >= start) & (firsts < start + len(sheet.ids))] - start
+            inside = firsts[(firsts >= start) & (firsts < start + len(sheet.good))] - start
             for row in rows[inside].tolist():
-                names.append(f"{sheet.ids[row]} at {sheet.labels[sheet.files[row]]} row {sheet.rows[row]}")
+                names.append(f"{sheet.named[row]} at {sheet.labels[sheet.files[row]]} row {sheet.rows[row]}")
         return msgspec.msgpack.encode([documents.tobytes(), of.astype(np.int32).tobytes(), names])
 
     def _sheets(self, documents: Ints, firsts: Ints) -> Iterator[tuple[int, slice, Sheet]]:

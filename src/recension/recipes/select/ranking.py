@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from recension.recipes.select.spec import SelectSpec
 Floats = NDArray[np.float64]
 
 TARGET = "target"
+HELD_ROWS = 1 << 20  # whose ranks stay in memory, in some 40 MB; those of more are read again each time
 PASSAGE_WORDS = 110  # about what a passage of the samples holds
 BEFORE, AFTER = 11, 12  # what a document's number is stirred with, for each use
 
@@ -69,7 +70,7 @@ class RankTask:
             able = ~np.isnan(keys)
             weights = (-np.log(keys[able]) if spec.method == "density" else keys[able]) / spec.temperature
             spread = effective(weights)
-            names = hashed_names([name if given else "" for name, given in zip(sheet.ids, sheet.given, strict=True)])
+            names = np.where(sheet.given, hashed_names(sheet.ids, sheet.id_ends), np.uint64(0))
             keys[able] = weights + gumbel(draws(spec.seed, sheet.digests[able], names[able]))
         ranks = best_first(keys)
         return Ranked(scores, ranks, sheet.tokens, words, sheet.digests), spread
@@ -126,14 +127,21 @@ def _sketch(out: Path, key: str) -> Sketch:
 
 @dataclass(frozen=True)
 class Ranks:
-    """The ranks of all pieces, read one after the other as often as they are wanted."""
+    """The ranks of all pieces, one after the other as often as they are wanted."""
 
     out: Path
     checks: tuple[int, ...]
+    _held: dict[int, Ranked] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Ranked]:
         for index, check in enumerate(self.checks):
-            yield load(place(self.out, SCORE, index, "ranks"), Ranked, check)
+            yield self._held[index] if index in self._held else self._read(index, check)
+
+    def _read(self, index: int, check: int) -> Ranked:
+        one: Ranked = load(place(self.out, SCORE, index, "ranks"), Ranked, check)
+        if sum(len(held.ranks) for held in self._held.values()) + len(one.ranks) <= HELD_ROWS:
+            self._held[index] = one
+        return one
 
     def parts(self, by_amount: bool) -> Iterable[Part]:
         for one in self:

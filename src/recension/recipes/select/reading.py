@@ -12,15 +12,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recension.corpus import Layout, Piece, Reading, Wish, check_unchanged, read_texts
+from recension.corpus import Layout, Piece, Reading, Strings, TextRows, check_unchanged, numbered, read_texts
 from recension.methods.audit.words import BUCKETS
 from recension.methods.density import Sketch
 from recension.methods.density import merged_bytes as merged_sketches
 from recension.methods.density import to_bytes as sketch_to_bytes
 from recension.methods.select import clusters, tail
-from recension.methods.select.bags import Bags, bags_of
+from recension.methods.select.bags import Bags, bags_in
 from recension.methods.select.published import Published
-from recension.methods.select.tail import Holding
+from recension.methods.select.tail import Domains, Holding
 from recension.models.classifiers import load_classifier
 from recension.models.embedders import load_embedder
 from recension.models.load import PriorOptions
@@ -79,40 +79,45 @@ class ReadTask:
         maker, holding, gathered = SheetMaker(), Holding(), _Gathered(self.wanted)
         good_rows = 0
         counter = self.wanted.counter
-        as_bytes = self.wanted.method == "dsir" and self.wanted.hash == "fast" and counter is None
-        wish = Wish(self.wanted.domain_key, as_bytes)
-        for batch in read_texts(piece, self.reading, self.layout, wish):
-            good = np.array([text is not None for text in batch.texts], dtype=np.bool_)
-            texts: list[Any] = [text for text in batch.texts if text is not None]
-            bags = self._bags(texts, holding)
-            names = [value or file for value, file in zip(batch.values, batch.files, strict=True)]
-            names = [name[: tail.LONGEST_NAME] for name in names]
-            holding.add(bags, [name for name, there in zip(names, good.tolist(), strict=True) if there])
+        for batch in read_texts(piece, self.reading, self.layout, self.wanted.domain_key):
+            good = batch.good
+            ends = batch.texts.ends if good.all() else batch.texts.ends[good]  # a bad row has no text
+            bags = self._bags(batch.texts.data, ends, holding)
+            domains = _domains(batch)
+            holding.add(bags, Domains(domains.names, domains.numbers[good]))
+            texts = list(Strings(batch.texts.data, ends)) if counter is not None or self.wanted.method != "dsir" else []
             gathered.add(texts, bags, good_rows)
-            columns = {"good": good, "words": _spread(bags.words, good), "digests": _spread(bags.digests, good)}
+            columns = {"words": _spread(bags.words, good), "digests": _spread(bags.digests, good)}
             columns["tokens"] = columns["words"] if counter is None else _spread(counter.count(texts), good)
-            maker.add(batch, names, columns)
-            good_rows += len(texts)
+            maker.add(batch, domains, columns)
+            good_rows += len(ends)
         check_unchanged(piece.files)
         sheet = maker.done()
         checks = [
             store(place(self.out, READ, piece.index, "sheet"), sheet),
-            store(place(self.out, READ, piece.index, "features"), gathered.features()),
+            store(place(self.out, READ, piece.index, "features"), gathered.features(holding)),
         ]
         if self.wanted.method == "dedup":
             store(place(self.out, READ, piece.index, "bands"), gathered.bands())
         return msgspec.msgpack.encode(
-            [[[*checks, len(sheet.ids), good_rows]], tail.to_bytes(holding), gathered.sketched()]
+            [[[*checks, len(sheet.good), good_rows]], tail.to_bytes(holding), gathered.sketched()]
         )
 
-    def _bags(self, texts: Sequence[str], holding: Holding) -> Bags:
-        if self.wanted.hash == "sha256":
-            return self._published.bags_of(texts, holding.limits)
-        return bags_of(texts, holding.limits)
+    def _bags(self, data: NDArray[np.uint8], ends: NDArray[np.int64], holding: Holding) -> Bags:
+        made = self._published.bags_in if self.wanted.hash == "sha256" else bags_in
+        return made(data, ends, holding.limits)
 
     @cached_property
     def _published(self) -> Published:
         return Published()
+
+
+def _domains(batch: TextRows) -> Domains:
+    """What stands in the column of domains; where nothing does, the file."""
+    names, numbers = numbered(batch.values)
+    told = batch.valued & (batch.values.lengths > 0)
+    both = [name[: tail.LONGEST_NAME] for name in (*names, *batch.labels)]
+    return Domains(both, np.where(told, numbers, len(names) + batch.files))
 
 
 def _spread(values: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
@@ -134,10 +139,11 @@ class _Gathered:
 
     def add(self, texts: Sequence[str], bags: Bags, first: int) -> None:
         wanted = self._wanted
-        if not texts:
-            return
         if wanted.method == "dsir":
-            self._parts.append((bags.singles, bags.pairs))
+            rare = [column for one in bags.rare for column in (one.hashes, one.texts + np.uint32(first))]
+            self._parts.append((bags.singles, bags.pairs, *rare))
+        elif not texts:
+            return
         elif wanted.method == "perplexity":
             scores = load(wanted.prior, wanted.options).prior.score(list(texts), Ask())
             self._parts.append((np.array([_perplexity(one.logprobs) for one in scores]),))
@@ -154,9 +160,17 @@ class _Gathered:
         parts = [part[number] for part in self._parts]
         return np.concatenate(parts) if parts else np.zeros(0, kind)
 
-    def features(self) -> Features:
+    def features(self, holding: Holding) -> Features:
         if self._wanted.method == "dsir":
-            return Features(singles=self._column(0, np.uint16), pairs=self._column(1, np.uint16))
+            found = Features(singles=self._column(0, np.uint16), pairs=self._column(1, np.uint16))
+            hashes, rows = self._column(2, np.uint64), self._column(3, np.uint32)
+            below = hashes < np.uint64(holding.singles.settled().limit)
+            found.rare_singles, found.single_rows = hashes[below], rows[below]
+            hashes, rows = self._column(4, np.uint64), self._column(5, np.uint32)
+            below = hashes < np.uint64(holding.pairs.settled().limit)
+            found.rare_pairs, found.pair_rows = hashes[below], rows[below]
+            found.limits = np.array([holding.singles.limit, holding.pairs.limit], np.uint64)
+            return found
         if self._sketch is not None:
             return Features(vectors=self._column(0, np.float32))
         if self._wanted.method == "dedup":
@@ -186,8 +200,8 @@ class TargetTask:
     def __call__(self, piece: Piece) -> bytes:
         total, published = np.zeros(BUCKETS, np.int64), Published()
         for batch in read_texts(piece, self.reading, self.layout):
-            texts: list[Any] = [text for text in batch.texts if text is not None]
-            total += (published.bags_of(texts) if self.hash == "sha256" else bags_of(texts)).counts
+            made = published.bags_in if self.hash == "sha256" else bags_in
+            total += made(batch.texts.data, batch.texts.ends[batch.good]).counts
         return total.tobytes()
 
 

@@ -14,8 +14,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recension.corpus import TextRows
+from recension.corpus import Strings, TextRows, joined
 from recension.errors import OutputError
+from recension.methods.select.tail import Domains
 from recension.run import folder
 
 Ints = NDArray[np.int64]
@@ -27,7 +28,8 @@ READ, SCORE, KEPT, PAIRS = "read", "score", "kept", "pairs"
 class Sheet:
     """One entry for every row of a piece, good or bad, in order."""
 
-    ids: list[str] = field(default_factory=list)
+    ids: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))  # one after the other
+    id_ends: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     given: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     good: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     labels: list[str] = field(default_factory=list)  # of files
@@ -41,15 +43,26 @@ class Sheet:
     tokens: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     digests: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
 
+    @property
+    def named(self) -> Strings:
+        """The ids."""
+        return Strings(self.ids, self.id_ends)
+
 
 @dataclass(slots=True, eq=False)
 class Features:
-    """What the score is computed of, of the good rows alone: buckets, vectors, or the score itself."""
+    """What the score is computed of, of the good rows alone: buckets, vectors, or the score itself. Beside buckets stand the
+    hashes of the piece's sample of n-grams, with the number of the good row that each is of."""
 
     singles: NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
     pairs: NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     scores: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0, np.float64))
+    rare_singles: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    single_rows: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    rare_pairs: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    pair_rows: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    limits: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))  # below which they lie
 
 
 @dataclass(slots=True, eq=False)
@@ -63,52 +76,29 @@ class Ranked:
     digests: NDArray[np.uint64]
 
 
-class Numbered:
-    """Gathers names that come again and again as numbers."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, int] = {}
-        self.numbers: list[int] = []
-
-    def add(self, names: list[str]) -> None:
-        for name in dict.fromkeys(names):
-            self.names.setdefault(name, len(self.names))
-        self.numbers += map(self.names.__getitem__, names)
-
-
 class SheetMaker:
     """A sheet in the making, batch by batch."""
 
     def __init__(self) -> None:
-        self.batches: list[TextRows] = []
-        self.columns: dict[str, list[NDArray[Any]]] = {name: [] for name in ("good", "words", "tokens", "digests")}
-        self.files, self.domains = Numbered(), Numbered()
+        self._ids: list[Strings] = []
+        self._columns: dict[str, list[NDArray[Any]]] = {}
+        self._labels: dict[str, int] = {}
+        self._domains: dict[str, int] = {}
 
-    def add(self, batch: TextRows, domains: list[str], columns: dict[str, NDArray[Any]]) -> None:
-        self.files.add(batch.files)
-        self.domains.add(domains)
-        batch.texts, batch.values, batch.files = [], [], []  # only what is kept of it
-        self.batches.append(batch)
-        for name, values in columns.items():
-            self.columns[name].append(values)
+    def add(self, batch: TextRows, domains: Domains, columns: dict[str, NDArray[Any]]) -> None:
+        """Of a batch all that is kept of it, with further columns."""
+        files = np.array([self._labels.setdefault(name, len(self._labels)) for name in batch.labels], np.int32)
+        names = np.array([self._domains.setdefault(name, len(self._domains)) for name in domains.names], np.int32)
+        self._ids.append(batch.ids)
+        own = {"good": batch.good, "given": batch.given, "files": files[batch.files], "domains": names[domains.numbers]}
+        own |= {"rows": batch.rows, "offsets": batch.offsets, "lengths": batch.lengths}
+        for name, values in (own | columns).items():
+            self._columns.setdefault(name, []).append(values)
 
     def done(self) -> Sheet:
-        def gathered(name: str, kind: Any) -> Any:
-            return np.array([value for batch in self.batches for value in getattr(batch, name)], dtype=kind)
-
-        columns = {name: np.concatenate(parts) for name, parts in self.columns.items() if parts}
-        return Sheet(
-            ids=[name for batch in self.batches for name in batch.ids],
-            given=gathered("given", np.bool_),
-            labels=list(self.files.names),
-            files=np.array(self.files.numbers, dtype=np.int32),
-            rows=gathered("rows", np.int64),
-            offsets=gathered("offsets", np.int64),
-            lengths=gathered("lengths", np.int64),
-            names=list(self.domains.names),
-            domains=np.array(self.domains.numbers, dtype=np.int32),
-            **columns,
-        )
+        ids = joined(self._ids)
+        columns = {name: np.concatenate(parts) for name, parts in self._columns.items()}
+        return Sheet(ids=ids.data, id_ends=ids.ends, labels=list(self._labels), names=list(self._domains), **columns)
 
 
 def place(out: Path, name: str, index: int, what: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,28 +20,30 @@ from recension.corpus import (
     OutRow,
     Piece,
     Places,
+    PlainRows,
     Reading,
     Record,
     check_unchanged,
     read_chosen,
 )
+from recension.document import Kind
 from recension.methods.audit.sample import stretches
 from recension.methods.select import tail
-from recension.methods.select.bags import bags_of
+from recension.methods.select.bags import Bags, Rare, bags_of, counted, pairs_of
 from recension.methods.select.choice import Cut, below
-from recension.methods.select.published import Published
-from recension.methods.select.tail import Holding
+from recension.methods.select.tail import Domains, Holding, Sampled
 from recension.recipes.select import duplicates
 from recension.recipes.select.ranking import PASSAGE_WORDS, kept_of, sample_ranks
-from recension.recipes.select.sheets import KEPT, READ, SCORE, Ranked, Sheet, load, place
+from recension.recipes.select.sheets import KEPT, READ, SCORE, Features, Ranked, Sheet, load, place
 from recension.recipes.select.spec import SelectSpec
 from recension.run import folder
 from recension.run.progress import Pulse
 from recension.run.receipts import Receipt
 from recension.run.shards import ShardPlan, ShardWriter
 
-ROUND_CHARACTERS, ROUND_DOCUMENTS = 1 << 20, 4_096
+ROUND_BYTES, ROUND_DOCUMENTS = 1 << 20, 4_096
 BY_REFERENCE = "reference"
+LONG_ROW = 100  # n-grams that are masked in the time in which a row is cut out
 
 SCORES_SCHEMA = pa.schema(
     [
@@ -82,7 +84,7 @@ class WriteTask:
     spec: SelectSpec
     choice: Mapping[str, Any]
     samples: Sequence[Sequence[int]]
-    checks: Sequence[Sequence[int]]  # by piece: of the sheet, of the ranks, and the number of its first row
+    checks: Sequence[Sequence[int]]  # by piece: of sheet and ranks, the number of its first row, of the features
 
     def __call__(self, piece: Piece) -> Receipt:
         check_unchanged(piece.files)
@@ -116,18 +118,30 @@ class WriteTask:
     ) -> None:
         sheet, ranked, kept = found
         samples = self._sampled(piece.index, ranked, kept)
-        wanted = kept | ~sheet.good | samples[0] | samples[1]
+        sampled = samples[0] | samples[1]
+        wanted = kept | ~sheet.good | sampled
         places = Places(sheet.labels, sheet.files, sheet.rows, sheet.offsets, sheet.lengths)
         passages: list[Passage] = []
-        writer = _Writer(shard, self.layout, self.spec, Holding())
-        for number, row in read_chosen(piece, self.reading, self.layout, wanted, places):
+        writer = _Writer(shard, self.layout, self.reading.origin, self._held(piece.index, sheet, kept))
+
+        def sample(number: int, name: str, text: str) -> None:
+            for after in (False, True):
+                if samples[after][number]:
+                    part = _passage(text, int(ranked.digests[number]) >> (17 if after else 0))
+                    passages.append(Passage(after, name, part))
+
+        for rows in read_chosen(piece, self.reading, self.layout, wanted, places):
+            if isinstance(rows, PlainRows):
+                for at in np.flatnonzero(sampled[rows.numbers]).tolist():
+                    sample(int(rows.numbers[at]), rows.ids[at], rows.texts[at])
+                chosen = rows.where(kept[rows.numbers])
+                writer.add_plain(chosen, Domains(sheet.names, sheet.domains[chosen.numbers]))
+                continue
+            number, row = rows
             if isinstance(row, BadRow):
                 shard.drop(row)
                 continue
-            for after in (False, True):
-                if samples[after][number]:
-                    text = _passage(row.document.text, int(ranked.digests[number]) >> (17 if after else 0))
-                    passages.append(Passage(after, row.document.id, text))
+            sample(number, row.document.id, row.document.text)
             if kept[number]:
                 writer.add(row, sheet.names[sheet.domains[number]])
         writer.flush()
@@ -135,6 +149,23 @@ class WriteTask:
         state = msgspec.msgpack.encode([tail.to_bytes(writer.holding), passages])
         # Before the receipt, so that every shard that counts has left it.
         folder.write_atomic(place(self.plan.out, KEPT, piece.index, "kept"), state)
+
+    def _held(self, number: int, sheet: Sheet, kept: NDArray[np.bool_]) -> Holding | None:
+        """What is kept of a piece, made of its sheet; None where only the texts tell."""
+        if self.spec.method != "dsir":
+            return None
+        features: Features = load(place(self.plan.out, READ, number, "features"), Features, self.checks[number][3])
+        chosen, sizes = kept[sheet.good], sheet.words[sheet.good]
+        holding = Holding(singles=Sampled(int(features.limits[0])), pairs=Sampled(int(features.limits[1])))
+        singles = _of_rows(features.singles, sizes, chosen)
+        pairs = _of_rows(features.pairs, pairs_of(sizes), chosen)
+        rare = (
+            Rare(features.rare_singles[chosen[features.single_rows]], features.single_rows),
+            Rare(features.rare_pairs[chosen[features.pair_rows]], features.pair_rows),
+        )
+        bags = Bags(singles, pairs, sizes[chosen], sheet.digests[kept], rare, counted(singles, pairs))
+        holding.add(bags, Domains(sheet.names, sheet.domains[kept]))
+        return holding
 
     def _sampled(self, number: int, ranked: Ranked, kept: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
         if not self.samples:
@@ -158,7 +189,7 @@ class WriteTask:
             details = [f"{count} words" if few else "" for count, few in zip(words, short.tolist(), strict=True)]
         count = len(removed)
         columns = {
-            "id": pa.array([sheet.ids[number] for number in removed.tolist()], pa.string()),
+            "id": _ids(sheet, removed),
             "reason": pa.array(reasons, pa.string()),
             "detail": pa.array(details, pa.string()),
             "file": _named(sheet.labels, sheet.files[removed]),
@@ -172,6 +203,22 @@ class WriteTask:
         }
         batch = pa.RecordBatch.from_arrays([columns[name] for name in REMOVED_SCHEMA.names], schema=REMOVED_SCHEMA)
         return batch, dict(Counter(reasons))
+
+
+def _of_rows(values: NDArray[np.uint16], sizes: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.uint16]:
+    """The values of the chosen rows, of which each has so many: cut out row by row where a mask of all would cost more."""
+    if LONG_ROW * int(chosen.sum()) > len(values):
+        return values[np.repeat(chosen, sizes)]
+    ends = np.cumsum(sizes)[chosen]
+    starts = ends - sizes[chosen]
+    parts = [values[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    return np.concatenate([values[:0], *parts])
+
+
+def _ids(sheet: Sheet, wanted: NDArray[np.int64]) -> pa.Array:
+    ends = np.concatenate([np.zeros(1, np.int64), sheet.id_ends])
+    column = pa.LargeStringArray.from_buffers(len(sheet.id_ends), pa.py_buffer(ends), pa.py_buffer(sheet.ids))
+    return column.take(pa.array(wanted)).cast(pa.string())
 
 
 def _named(names: Sequence[str], numbers: NDArray[np.int32]) -> pa.Array:
@@ -188,7 +235,7 @@ def _numbers(scores: NDArray[np.float64]) -> pa.Array:
 def _scores(sheet: Sheet, ranked: Ranked, kept: NDArray[np.bool_]) -> pa.RecordBatch:
     good = np.flatnonzero(sheet.good)
     columns = [
-        pa.array([sheet.ids[number] for number in good.tolist()], pa.string()),
+        _ids(sheet, good),
         _named(sheet.labels, sheet.files[good]),
         pa.array(sheet.rows[good], pa.int64()),
         pa.array(sheet.words[good], pa.int64()),
@@ -206,31 +253,63 @@ def _passage(text: str, digest: int) -> str:
 
 
 class _Writer:
-    """Documents in rounds to a shard, counted as they go."""
+    """Documents in rounds to a shard, counted as they go where nothing is known of them."""
 
-    def __init__(self, shard: ShardWriter, layout: Layout, spec: SelectSpec, holding: Holding) -> None:
-        self.holding = holding
-        self._shard, self._layout = shard, layout
-        self._published = Published() if spec.hash == "sha256" else None
-        self._rows: list[OutRow] = []
-        self._domains: list[str] = []
-        self._size = 0
+    def __init__(self, shard: ShardWriter, layout: Layout, origin: Kind | None, known: Holding | None) -> None:
+        self.holding = known or Holding()
+        self._shard, self._layout, self._origin, self._counts = shard, layout, origin, known is None
+        self._parts: list[PlainRows | list[OutRow]] = []  # of a round
+        self._domains: list[Domains] = []
+        self._rows = self._size = 0
 
     def add(self, record: Record, domain: str) -> None:
-        self._rows.append(OutRow(record, record.document))
-        self._domains.append(domain)
-        self._size += len(record.document.text)
-        if self._size >= ROUND_CHARACTERS or len(self._rows) >= ROUND_DOCUMENTS:
+        if not self._parts or isinstance(self._parts[-1], PlainRows):
+            self._parts.append([])
+        last = self._parts[-1]
+        assert isinstance(last, list)
+        last.append(OutRow(record, record.document))
+        self._grow(1, len(record.document.text.encode("utf-8")), Domains([domain], np.zeros(1, np.int32)))
+
+    def add_plain(self, rows: PlainRows, domains: Domains) -> None:
+        start, count = 0, len(rows.numbers)
+        while start < count:
+            sizes = rows.texts.ends[start:] - (rows.texts.ends[start - 1] if start else 0) + self._size
+            most = int(np.searchsorted(sizes, ROUND_BYTES)) + 1  # those that end the round
+            stop = min(count, start + most, start + ROUND_DOCUMENTS - self._rows)
+            part = rows.between(start, stop)
+            self._parts.append(part)
+            self._grow(stop - start, len(part.texts.data), Domains(domains.names, domains.numbers[start:stop]))
+            start = stop
+
+    def _grow(self, rows: int, size: int, domains: Domains) -> None:
+        if self._counts:
+            self._domains.append(domains)
+        self._rows, self._size = self._rows + rows, self._size + size
+        if self._size >= ROUND_BYTES or self._rows >= ROUND_DOCUMENTS:
             self.flush()
 
     def flush(self) -> None:
-        if not self._rows:
+        if not self._parts:
             return
-        self._shard.write(self._layout.batch(self._rows))
-        texts = [row.document.text for row in self._rows]
-        made = bags_of if self._published is None else self._published.bags_of
-        self.holding.add(made(texts, self.holding.limits), self._domains)
-        self._rows, self._domains, self._size = [], [], 0
+        batches = [self._batch(part) for part in self._parts]
+        one = batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+        self._shard.write(one)
+        if self._counts:
+            self._count([text for part in self._parts for text in _texts(part)])
+        self._parts, self._domains, self._rows, self._size = [], [], 0, 0
+
+    def _batch(self, part: PlainRows | list[OutRow]) -> pa.RecordBatch:
+        if isinstance(part, list):
+            return self._layout.batch(part)
+        return self._layout.plain_batch(part.ids, part.texts, part.others, self._origin)
+
+    def _count(self, texts: list[str]) -> None:
+        names = [name for domains in self._domains for name in np.array(domains.names)[domains.numbers].tolist()]
+        self.holding.add(bags_of(texts, self.holding.limits), Domains(names, np.arange(len(names))))
+
+
+def _texts(part: PlainRows | list[OutRow]) -> Iterable[str]:
+    return (row.document.text for row in part) if isinstance(part, list) else part.texts
 
 
 def kept_state(out: Path, index: int) -> tuple[bytes, list[Passage]]:
