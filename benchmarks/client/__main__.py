@@ -39,7 +39,7 @@ RIVALS = {
     "data-designer": (["data-designer"], "with_designer.py"),
 }
 SLOW = ("distilabel", "data-designer")
-LEAST, MOST, ROUNDS = 4000, 20_000, 200  # documents, and about how often all places are filled
+LEAST, MOST, ROUNDS = 4000, 12_800, 200  # documents, and about how often all places are filled
 
 
 Way = Callable[[Path, Path, str, int], list[str]]
