@@ -7,7 +7,7 @@ import hashlib
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -142,11 +142,11 @@ class OpenAIWriter:
         began = time.monotonic()
         attempt = tries = 0
         while True:
-            async with self.pace.slot():
+            async with self.pace.slot() as leave:
                 sent = time.monotonic()
                 self._watch.sent()
                 try:
-                    found = await self._once(request.key, body)
+                    found = await self._once(request.key, body, leave)
                     if isinstance(found, Completion):
                         self._check_wanted(found)
                 except ModelError:
@@ -220,11 +220,11 @@ class OpenAIWriter:
                 "what it accepts; all answers so far are kept"
             )
 
-    async def _once(self, key: str, body: bytes) -> Completion | Trouble:
-        """An answer, or why there is none."""
+    async def _once(self, key: str, body: bytes, leave: Callable[[], None] | None = None) -> Completion | Trouble:
+        """An answer, or why there is none. `leave` is called as soon as either is here."""
         wires, sent = self._wires, time.monotonic()
         try:
-            status, headers, raw = await wires.post(key, body)
+            status, headers, raw = await wires.post(key, body, leave)
         except TimeoutError:
             return Trouble(f"no answer within {self._traffic.timeout:g} s", crowded=True, slow=True)
         except BrokenWireError as error:

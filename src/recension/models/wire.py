@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 HEAD = 1 << 16  # bytes of a status line with its headers
@@ -41,12 +41,19 @@ class Wire(asyncio.BufferedProtocol):
         self._asking: asyncio.Future[Answered] | None = None
         self._late: asyncio.TimerHandle | None = None
         self._bare = False
+        self._ended: Callable[[], None] | None = None
         self._head = b""  # as much of it as is here
         self._body: _Body | None = None
 
-    def ask(self, request: bytes, seconds: float, bare: bool = False) -> asyncio.Future[Answered]:
-        """The answer; TimeoutError after so many seconds. `bare` where nothing follows a head that says yes: after CONNECT."""
-        self.free, self._bare = False, bare
+    def ask(
+        self, request: bytes, seconds: float, bare: bool = False, ended: Callable[[], None] | None = None
+    ) -> asyncio.Future[Answered]:
+        """The answer; TimeoutError after so many seconds. `bare` where nothing follows a head that says yes: after CONNECT.
+
+        `ended` is called once the answer is here or will not come, behind all who wait for it and in the same round of the
+        loop, so that the next request goes out before anything is made of this one.
+        """
+        self.free, self._bare, self._ended = False, bare, ended
         self._asking = asking = self._loop.create_future()
         self._late = self._loop.call_later(seconds, self._too_late)
         self.transport.write(request)
@@ -133,12 +140,19 @@ class Wire(asyncio.BufferedProtocol):
             self.free = True
         if asking is not None and not asking.done():
             asking.set_result(answered)
+        self._tell()
 
     def _fail(self, error: Exception) -> None:
         asking = self._let_go()
         self.close()
         if asking is not None and not asking.done():
             asking.set_exception(error)
+        self._tell()
+
+    def _tell(self) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended()
 
     def _too_late(self) -> None:
         self._fail(TimeoutError())
