@@ -143,7 +143,6 @@ class OpenAIWriter:
         attempt = tries = 0
         while True:
             async with self.pace.slot() as leave:
-                sent = time.monotonic()
                 self._watch.sent()
                 try:
                     found = await self._once(request.key, body, leave)
@@ -152,10 +151,9 @@ class OpenAIWriter:
                 except ModelError:
                     self._watch.failed()  # an answer all the same: nothing is under way any more
                     raise
-                took = time.monotonic() - sent
             if isinstance(found, Completion):
-                self._answered(took)
-                return _stamped(_stopped(found, request), took)
+                self._answered(found.seconds)
+                return _stopped(found, request)
             self._watch.failed()
             self.troubles[found.words] = self.troubles.get(found.words, 0) + 1
             tries += 1
@@ -224,7 +222,7 @@ class OpenAIWriter:
         """An answer, or why there is none. `leave` is called as soon as either is here."""
         wires, sent = self._wires, time.monotonic()
         try:
-            status, headers, raw = await wires.post(key, body, leave)
+            status, headers, raw, took = await wires.post(key, body, leave)
         except TimeoutError:
             return Trouble(f"no answer within {self._traffic.timeout:g} s", crowded=True, slow=True)
         except BrokenWireError as error:
@@ -234,8 +232,11 @@ class OpenAIWriter:
         if raw is None:
             return Trouble(f"an answer of more than {LARGEST >> 20} MiB")
         if status < 300:
-            return self._checked(read_chat(key, raw), wires, sent)
-        return self._refused(key, Reply(status, raw), seconds(headers.get(b"retry-after", b"").decode("latin-1")))
+            found = self._checked(read_chat(key, raw), wires, sent)
+        else:
+            wait = seconds(headers.get(b"retry-after", b"").decode("latin-1"))
+            found = self._refused(key, Reply(status, raw), wait)
+        return _stamped(found, took) if isinstance(found, Completion) else found
 
     def _checked(self, answer: Completion | None, wires: Wires, sent: float) -> Completion | Trouble:
         """An answer, unless it belongs to another request.

@@ -21,11 +21,15 @@ class BrokenWireError(Exception):
 
 
 class Answered(NamedTuple):
-    """A status with its headers, by names in lower case; `body` is None where it is larger than it may be."""
+    """A status with its headers, by names in lower case; `body` is None where it is larger than it may be.
+
+    `seconds` are from the request's leaving to the answer's coming: neither connecting nor waiting for our own turn is in them.
+    """
 
     status: int
     headers: Mapping[bytes, bytes]
     body: bytes | None
+    seconds: float
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -41,6 +45,7 @@ class Wire(asyncio.BufferedProtocol):
         self._asking: asyncio.Future[Answered] | None = None
         self._late: asyncio.TimerHandle | None = None
         self._bare = False
+        self._sent = 0.0
         self._ended: Callable[[], None] | None = None
         self._head = b""  # as much of it as is here
         self._body: _Body | None = None
@@ -56,6 +61,7 @@ class Wire(asyncio.BufferedProtocol):
         self.free, self._bare, self._ended = False, bare, ended
         self._asking = asking = self._loop.create_future()
         self._late = self._loop.call_later(seconds, self._too_late)
+        self._sent = self._loop.time()
         self.transport.write(request)
         return asking
 
@@ -129,7 +135,7 @@ class Wire(asyncio.BufferedProtocol):
         body = self._body
         assert body is not None
         try:
-            answered, last = Answered(body.status, body.headers, body.read()), body.last
+            answered, last = Answered(body.status, body.headers, body.read(), self._loop.time() - self._sent), body.last
         except BrokenWireError as error:
             self._fail(error)
             return
