@@ -105,7 +105,7 @@ class _Ask:
     timer: asyncio.TimerHandle | None = None
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """HTTP/1.1 with keep-alive, one request at a time."""
 
     def __init__(self, desk: Desk) -> None:
@@ -122,7 +122,11 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._desk.leave(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._desk.room  # shared: it is read before anything else is received
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._desk.room[:nbytes])
         self._buffer = self._buffer + data if self._buffer else data
         if self.asking is None:
             self.read_on()
@@ -151,6 +155,7 @@ class Desk:
     def __init__(self, manners: Manners) -> None:
         self._manners = manners
         self._counts = Counts()
+        self.room = memoryview(bytearray(1 << 16))
         self._by_request: dict[bytes, int] = {}
         self._attempts: dict[bytes, int] = {}
         self._named: dict[bytes, bytes] = {}

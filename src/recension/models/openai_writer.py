@@ -7,7 +7,7 @@ import hashlib
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -142,20 +142,18 @@ class OpenAIWriter:
         began = time.monotonic()
         attempt = tries = 0
         while True:
-            async with self.pace.slot():
-                sent = time.monotonic()
+            async with self.pace.slot() as leave:
                 self._watch.sent()
                 try:
-                    found = await self._once(request.key, body)
+                    found = await self._once(request.key, body, leave)
                     if isinstance(found, Completion):
                         self._check_wanted(found)
                 except ModelError:
                     self._watch.failed()  # an answer all the same: nothing is under way any more
                     raise
-                took = time.monotonic() - sent
             if isinstance(found, Completion):
-                self._answered(took)
-                return _stamped(_stopped(found, request), took)
+                self._answered(found.seconds)
+                return _stopped(found, request)
             self._watch.failed()
             self.troubles[found.words] = self.troubles.get(found.words, 0) + 1
             tries += 1
@@ -220,11 +218,11 @@ class OpenAIWriter:
                 "what it accepts; all answers so far are kept"
             )
 
-    async def _once(self, key: str, body: bytes) -> Completion | Trouble:
-        """An answer, or why there is none."""
+    async def _once(self, key: str, body: bytes, leave: Callable[[], None] | None = None) -> Completion | Trouble:
+        """An answer, or why there is none. `leave` is called as soon as either is here."""
         wires, sent = self._wires, time.monotonic()
         try:
-            status, headers, raw = await wires.post(key, body)
+            status, headers, raw, took = await wires.post(key, body, leave)
         except TimeoutError:
             return Trouble(f"no answer within {self._traffic.timeout:g} s", crowded=True, slow=True)
         except BrokenWireError as error:
@@ -234,8 +232,11 @@ class OpenAIWriter:
         if raw is None:
             return Trouble(f"an answer of more than {LARGEST >> 20} MiB")
         if status < 300:
-            return self._checked(read_chat(key, raw), wires, sent)
-        return self._refused(key, Reply(status, raw), seconds(headers.get(b"retry-after", b"").decode("latin-1")))
+            found = self._checked(read_chat(key, raw), wires, sent)
+        else:
+            wait = seconds(headers.get(b"retry-after", b"").decode("latin-1"))
+            found = self._refused(key, Reply(status, raw), wait)
+        return _stamped(found, took) if isinstance(found, Completion) else found
 
     def _checked(self, answer: Completion | None, wires: Wires, sent: float) -> Completion | Trouble:
         """An answer, unless it belongs to another request.

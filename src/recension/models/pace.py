@@ -37,8 +37,8 @@ class Pace:
         self._ended = asyncio.Event()
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """A place among those under way; first come, first served."""
+    async def slot(self) -> AsyncIterator[Callable[[], None]]:
+        """A place among those under way; first come, first served. What it gives leaves the place before the block ends."""
         if self._ended.is_set():
             raise asyncio.CancelledError
         if self.under_way >= int(self.limit) or self._queue:
@@ -52,12 +52,20 @@ class Pace:
                 raise
         else:
             self.under_way += 1
+        left = False
+
+        def leave() -> None:
+            nonlocal left
+            if not left:
+                left = True
+                self._leave()
+
         try:
             while (wait := self._closed_until - self._clock()) > 0:
                 await self.rest(wait)
-            yield
+            yield leave
         finally:
-            self._leave()
+            leave()
 
     async def rest(self, seconds: float) -> None:
         """Wait so long, or end where nobody is let in any more."""

@@ -49,6 +49,8 @@ class TokenCounter:
         return np.array([len(encoding) for encoding in found], np.int64)
 
     def total(self, texts: Sequence[str]) -> int:
+        if self.kind == "tokenizer" and (words := _words(self.tokenizer)) is not None:
+            return sum(map(words.count, texts))
         return int(self.count(texts).sum())
 
     def beginning(self, text: str, tokens: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 HEAD = 1 << 16  # bytes of a status line with its headers
@@ -21,11 +21,15 @@ class BrokenWireError(Exception):
 
 
 class Answered(NamedTuple):
-    """A status with its headers, by names in lower case; `body` is None where it is larger than it may be."""
+    """A status with its headers, by names in lower case; `body` is None where it is larger than it may be.
+
+    `seconds` are from the request's leaving to the answer's coming: neither connecting nor waiting for our own turn is in them.
+    """
 
     status: int
     headers: Mapping[bytes, bytes]
     body: bytes | None
+    seconds: float
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -41,14 +45,23 @@ class Wire(asyncio.BufferedProtocol):
         self._asking: asyncio.Future[Answered] | None = None
         self._late: asyncio.TimerHandle | None = None
         self._bare = False
+        self._sent = 0.0
+        self._ended: Callable[[], None] | None = None
         self._head = b""  # as much of it as is here
         self._body: _Body | None = None
 
-    def ask(self, request: bytes, seconds: float, bare: bool = False) -> asyncio.Future[Answered]:
-        """The answer; TimeoutError after so many seconds. `bare` where nothing follows a head that says yes: after CONNECT."""
-        self.free, self._bare = False, bare
+    def ask(
+        self, request: bytes, seconds: float, bare: bool = False, ended: Callable[[], None] | None = None
+    ) -> asyncio.Future[Answered]:
+        """The answer; TimeoutError after so many seconds. `bare` where nothing follows a head that says yes: after CONNECT.
+
+        `ended` is called once the answer is here or will not come, behind all who wait for it and in the same round of the
+        loop, so that the next request goes out before anything is made of this one.
+        """
+        self.free, self._bare, self._ended = False, bare, ended
         self._asking = asking = self._loop.create_future()
         self._late = self._loop.call_later(seconds, self._too_late)
+        self._sent = self._loop.time()
         self.transport.write(request)
         return asking
 
@@ -122,7 +135,7 @@ class Wire(asyncio.BufferedProtocol):
         body = self._body
         assert body is not None
         try:
-            answered, last = Answered(body.status, body.headers, body.read()), body.last
+            answered, last = Answered(body.status, body.headers, body.read(), self._loop.time() - self._sent), body.last
         except BrokenWireError as error:
             self._fail(error)
             return
@@ -133,12 +146,19 @@ class Wire(asyncio.BufferedProtocol):
             self.free = True
         if asking is not None and not asking.done():
             asking.set_result(answered)
+        self._tell()
 
     def _fail(self, error: Exception) -> None:
         asking = self._let_go()
         self.close()
         if asking is not None and not asking.done():
             asking.set_exception(error)
+        self._tell()
+
+    def _tell(self) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended()
 
     def _too_late(self) -> None:
         self._fail(TimeoutError())

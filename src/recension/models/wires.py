@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -82,7 +82,7 @@ class Wires:
         self._looked_up = float("-inf")
         self._looking = asyncio.Lock()
 
-    async def post(self, name: str, body: bytes) -> Answered:
+    async def post(self, name: str, body: bytes, ended: Callable[[], None] | None = None) -> Answered:
         """The answer; TimeoutError, OSError or BrokenWireError where none came, ModelError where none ever will."""
         began = time.monotonic()
         wire = self._free() or await self._connected()
@@ -90,7 +90,7 @@ class Wires:
         told = b"Idempotency-Key: %s\r\nContent-Length: %d\r\n\r\n" % (name.encode(), len(body))
         left = self._timeout - (time.monotonic() - began)
         try:
-            return await wire.ask(b"".join((self._head, told, body)), left)
+            return await wire.ask(b"".join((self._head, told, body)), left, ended=ended)
         except asyncio.CancelledError:
             wire.close()
             raise

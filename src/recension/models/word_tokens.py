@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-KEPT = 1 << 21  # characters of words
+KEPT = 1 << 23  # bytes that the words take up, about
+ENTRY = 100  # of them for a word beside its characters
 SPACE = "\u0120"  # the sign by which byte-level tokenizers write a space
 _WHITE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # as Unicode has it; Python has more
 _WORD = re.compile(f"[{_WHITE}]*[^{_WHITE}]+|[{_WHITE}]+")
@@ -45,7 +46,7 @@ class WordTokens:
         return sum(map(known.__getitem__, words))
 
     def _learn(self, known: dict[str, int], new: set[str]) -> None:
-        self._size += sum(map(len, new))
+        self._size += sum(map(len, new)) + ENTRY * len(new)
         # Words behind one space are taken apart as one text: a token that begins with a space begins a word.
         spaced = [word for word in new if _SPACED.match(word)]
         ids = self._taken_apart("".join(spaced))

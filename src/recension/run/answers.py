@@ -20,7 +20,7 @@ CHARACTERS_A_TOKEN = 2.5  # few, so that what a prompt may cost is not taken for
 BATCH = 512  # answers in one transaction
 MANY = 64  # answers that wait for the disk, from which on it is asked at once
 GATHERED = 0.005  # seconds for which more answers are waited for while they come one after the other
-AT_ONCE = 2  # answers that are taken up in one round of the loop
+AT_ONCE = 1  # answers that are taken up in one round of the loop
 
 
 @dataclass(frozen=True, slots=True)

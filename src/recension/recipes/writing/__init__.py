@@ -38,6 +38,7 @@ from recension.recipes.writing.job import (
     records,
     specs_decided,
     verb_of,
+    warm_up,
 )
 from recension.recipes.writing.rows import Author, Units
 from recension.recipes.writing.session import (
@@ -196,6 +197,7 @@ def _written(
 ) -> WritingReport:
     observer, fresh = manner
     look_over(job.corpus, observer)
+    warm_up()
     manifest = manifest_of(job, read_manifest(earlier[0]).key if earlier else None)
     needed = [earlier[0]] if earlier else []
     with (

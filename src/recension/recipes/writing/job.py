@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from recension import __version__
 from recension.corpus import Corpus, Record, open_corpus, read_piece
 from recension.document import JSON, Kind
@@ -158,6 +160,15 @@ def records(job: Job) -> Iterator[Record]:
         for row in read_piece(piece, job.corpus.reading, job.corpus.layout):
             if isinstance(row, Record):
                 yield row
+
+
+def warm_up() -> None:
+    """Load what loads when it is first used, before a server waits for it: the tokenizer, and what Arrow brings along.
+
+    Where pandas is installed, Arrow imports it for its first array, which takes half a second.
+    """
+    token_counter("embedded").total(["a"])
+    pa.array(["a"])
 
 
 def names_of(job: Job) -> list[str]:

@@ -17,7 +17,7 @@ from recension.run.receipts import Receipt
 from recension.run.shards import ShardPlan, ShardWriter
 
 BATCH_CHARACTERS = 1 << 20
-AT_ONCE = 4  # rows that are read in one round of the loop
+AT_ONCE = 2  # rows that are read in one round of the loop
 
 
 class Verb(Protocol):
