@@ -206,6 +206,22 @@ def test_the_pace_grows_with_answers_and_is_cut_once_for_one_push_back():
     assert pace.limit == pytest.approx(0.36 * grown)
 
 
+def test_a_place_that_is_left_early_is_left_once():
+    pace = Pace(1)
+
+    async def two() -> list[int]:
+        seen = []
+        async with pace.slot() as leave:
+            seen.append(pace.under_way)
+            leave()
+            async with pace.slot():
+                leave()
+                seen.append(pace.under_way)
+        return [*seen, pace.under_way]
+
+    assert asyncio.run(two()) == [1, 1, 0]
+
+
 def test_a_request_that_no_time_is_enough_for_does_not_stop_the_others_for_ever():
     """Also where it is the last one left: a server that answers something else is not dead."""
     script = {index: "hang" for index in range(20) if index != 2}

@@ -62,9 +62,8 @@ class WriteTask:
             page.write()
             check_unchanged(piece.files)
             stats = {"tokens": tally.counts.get("kept", {}).get("tokens", 0), **tally.to_json()}
-            # The disk is waited for in a thread, so that the other shards go on asking.
-            receipt = await asyncio.to_thread(
-                shard.commit, stats, tuple(file.label for file in piece.files), piece.rows_cap
+            receipt = await _aside(
+                lambda: shard.commit(stats, tuple(file.label for file in piece.files), piece.rows_cap)
             )
         pulse.end()
         return receipt
@@ -97,6 +96,17 @@ class WriteTask:
         pulse, piece = shown
         tokens = int(units.tally.counts.get("kept", {}).get("tokens", 0))
         pulse.add(len(units.written), tokens, max(len(units.lost), task is None), share_of(piece, [item]))
+
+
+async def _aside(commit: Callable[[], Receipt]) -> Receipt:
+    """Wait for the disk in a thread, so that the other shards go on asking. Once begun it is seen to its end, also by who is
+    cancelled: nothing is taken away below it.
+    """
+    committing = asyncio.ensure_future(asyncio.to_thread(commit))
+    try:
+        return await asyncio.shield(committing)
+    finally:
+        await asyncio.wait([committing])
 
 
 async def _units(verb: Callable[[Record], Awaitable[Units]], record: Record) -> Units:
