@@ -37,6 +37,7 @@ SCRIPTS = ("docs/generate.py", "docs/screenshot.py", "demo.py", "benchmarks/make
 FOREIGN = {
     "--check",
     "--part",
+    "--record",
     "--rivals",
     "--strict",
     "--editable",
