@@ -127,15 +127,13 @@ def start(scoring: Scoring, tokenizer: Any, behaviour: Behaviour) -> ThreadingHT
                     behaviour.asked.append(body)
                 behaviour.at_once += 1
                 behaviour.most_at_once = max(behaviour.most_at_once, behaviour.at_once)
-            try:
-                time.sleep(behaviour.delay)
-                if trouble is not None:
-                    self.say(trouble[0], trouble[2], trouble[1])
-                elif self.allowed():
-                    self.answer(body, number)
-            finally:
-                with lock:
-                    behaviour.at_once -= 1
+            time.sleep(behaviour.delay)
+            with lock:  # before the answer, after which the next question may be here before anything else is done
+                behaviour.at_once -= 1
+            if trouble is not None:
+                self.say(trouble[0], trouble[2], trouble[1])
+            elif self.allowed():
+                self.answer(body, number)
 
         def answer(self, body: dict[str, Any], number: int) -> None:
             way = "echo" if body.get("echo") else "prompt_logprobs"
