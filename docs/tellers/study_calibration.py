@@ -11,6 +11,7 @@ from tellers.words import table
 TITLE = "Calibration of the audit"
 FOLDER = Path(__file__).parents[2] / "studies" / "audit_calibration"
 FAMILIES = ("repetition", "tail", "concentration")
+FEWEST = 20  # chains of small models that are asked for
 HEAD = ("case", "trials", "at risk or worse", "healthy", "placed at")
 
 
@@ -26,10 +27,12 @@ def told() -> str:
     for name, one in found["sizes"].items():
         audited, generation = name.split(", ")
         rows.append(_rate(f"chain of 300,000 words, generation {generation}, {int(audited):,} audited", one))
-    rows += [
-        _rate(f"chain of small language models, generation {n}", one) for n, one in found["small"].items() if n != "0"
-    ]
-    rows += [_rate("the human half that such a chain began with", one) for n, one in found["small"].items() if n == "0"]
+    for name, one in found["small"].items():
+        generation, drawn = _small(name)
+        if generation != "0":
+            rows.append(_rate(f"chain of small language models, {drawn}, generation {generation}, 50,000 words", one))
+        elif name.startswith("1.0"):
+            rows.append(_rate("the human half that such a chain began with", one))
     rows += [_rate(f"human text of another domain, {words}", one) for one in found["shift"].values()]
     for name, one in found["edited"].items():
         share, against = name.split(", ")
@@ -97,16 +100,22 @@ def _goals(found: dict[str, Any]) -> str:
         "- *At risk or worse* by generation 5 in at least 95% of n-gram chains at 100,000 words: "
         f"{_share(found['power'].get('5'), 'at_risk_or_worse')}.",
     ]
-    last = max((n for n, one in found["small"].items() if n != "0" and one["trials"] >= 20), key=int, default="1")
-    lines.append(
-        f"- The same for chains of small language models, by generation {last}: "
-        f"{_share(found['small'].get(last), 'at_risk_or_worse')}."
-    )
+    for name, one in found["small"].items():
+        generation, drawn = _small(name)
+        if generation != "0" and one["trials"] >= FEWEST:
+            chains = f"chains of small language models, {drawn}, 50,000 words, by generation {generation}"
+            lines.append(f"- The same for {chains}: {_share(one, 'at_risk_or_worse')}.")
     if missing:
         lines.append(
             f"- *Still to be run*, for want of machine time: {'; '.join(missing)}. `run.py` goes on where it was."
         )
     return "What it was to show, and what it shows:\n\n" + "\n".join(lines)
+
+
+def _small(name: str) -> tuple[str, str]:
+    """The generation, and what its tokens were drawn from."""
+    top_p, generation = name.split(", ")
+    return generation, "any token" if float(top_p) == 1 else f"the likeliest {float(top_p):.0%} of tokens"
 
 
 def _share(one: dict[str, Any] | None, name: str) -> str:

@@ -249,8 +249,8 @@ def small(given: argparse.Namespace) -> Iterator[Case]:
                 found.append(({"generation": number}, *pools.verdict(panel, budget, DRAWS)))
             return found
 
-        _, domain, seed = path.name.removesuffix(".json.gz").split("-")
-        yield Case("small", {"domain": domain, "seed": int(seed)}, one)
+        _, domain, seed, top_p = path.name.removesuffix(".json.gz").split("-")
+        yield Case("small", {"domain": domain, "top_p": float(top_p), "seed": int(seed)}, one)
 
 
 PARTS = {
@@ -324,7 +324,7 @@ GROUPED: dict[str, tuple[str, ...]] = {
     "sizes": ("budget", "generation"),
     "shift": (),
     "edited": ("changed", "against"),
-    "small": ("generation",),
+    "small": ("top_p", "generation"),
 }
 
 
@@ -363,7 +363,7 @@ def main() -> None:
     parser.add_argument("--where", action="append", default=[])
     given = parser.parse_args()
     until = time.monotonic() + 60 * given.minutes
-    names = {"null": ("budget", "domain", "seed"), "power": ("domain", "seed"), "small": ("domain", "seed")}
+    names = {"null": ("budget", "domain", "seed"), "power": ("domain", "seed"), "small": ("domain", "top_p", "seed")}
     names |= {"sizes": ("domain", "chain", "budget"), "edited": ("domain", "changed")}
     names |= {"diluted": ("domain", "share", "seed")}
     done = {

@@ -1,12 +1,13 @@
 """Chains of small language models, for run.py --part small: each is trained from scratch on what the one before it wrote.
 
-python studies/audit_calibration/small.py DATA OUT [--words 50000] [--generations 5] [--seeds 4]
+python studies/audit_calibration/small.py DATA OUT [--words 50000] [--generations 5] [--seeds 4] [--top-p 1]
 
 The first model of a chain reads one half of a domain's sources, in passages of about a hundred words; the other half is the
-reference. Each model writes as many words as it has read, sampled at temperature 1 with nothing cut off. Trained by `train
-pretrain` (preset tiny), written by transformers. OUT/small-DOMAIN-SEED.json.gz holds the reference, the human half and one
-text for each generation. The first generation of every chain comes before the second of any, so that what is there when the
-study is stopped can be audited; a second call goes on with what is missing.
+reference. Each model writes as many words as it has read, sampled at temperature 1 from the whole distribution or from the
+likeliest tokens that hold --top-p of it. Trained by `train pretrain` (preset tiny), written by transformers.
+OUT/small-DOMAIN-SEED-TOP_P.json.gz holds the reference, the human half and one text for each generation. The first generation
+of every chain comes before the second of any, so that what is there when the study is stopped can be audited; a second call
+goes on with what is missing.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def train(texts: list[str], out: Path, seed: int) -> None:
     recension.train_pretrain([source], out, spec, recension.TrainEffort())
 
 
-def write(folder: Path, words: int, seed: int) -> list[str]:
+def write(folder: Path, words: int, seed: int, top_p: float) -> list[str]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -50,7 +51,7 @@ def write(folder: Path, words: int, seed: int) -> list[str]:
     while total < words:
         ids = torch.full((AT_ONCE, 1), begin)
         out = model.generate(
-            ids, attention_mask=torch.ones_like(ids), do_sample=True, top_k=0, top_p=1.0, temperature=1.0,
+            ids, attention_mask=torch.ones_like(ids), do_sample=True, top_k=0, top_p=top_p, temperature=1.0,
             max_new_tokens=LONGEST, pad_token_id=begin, eos_token_id=begin,
         )  # fmt: skip
         for row in out[:, 1:].tolist():
@@ -76,7 +77,7 @@ def begun(data: Path, domain: str, seed: int, words: int) -> list[list[list[str]
 
 def advance(given: argparse.Namespace, domain: str, seed: int, number: int) -> None:
     """Generation `number` of a chain, unless it is written."""
-    file = given.out / f"small-{domain}-{seed}.json.gz"
+    file = given.out / f"small-{domain}-{seed}-{given.top_p:g}.json.gz"
     if file.exists():
         with gzip.open(file, "rt", encoding="utf-8") as lines:
             sides = json.load(lines)["sides"]
@@ -85,9 +86,9 @@ def advance(given: argparse.Namespace, domain: str, seed: int, number: int) -> N
     if len(sides) > 1 + number:
         return
     texts = [text for _, text in sides[-1]]
-    folder = given.out / f"model-{domain}-{seed}"
+    folder = given.out / f"model-{domain}-{seed}-{given.top_p:g}"
     train(texts, folder, seed * 100 + number)
-    made = write(folder, sum(len(text.split()) for text in texts), seed * 100 + number)
+    made = write(folder, sum(len(text.split()) for text in texts), seed * 100 + number, given.top_p)
     shutil.rmtree(folder)
     sides.append([[str(i), text] for i, text in enumerate(made)])
     with gzip.open(file.with_suffix(".part"), "wt", encoding="utf-8") as lines:
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=50_000)
     parser.add_argument("--generations", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--top-p", type=float, default=1.0)
     given = parser.parse_args()
     for number in range(1, 1 + given.generations):
         for seed in range(given.seeds):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -53,6 +54,17 @@ def test_every_row_is_accounted_for_and_the_folder_verifies(finished):
     assert proof.sound and (proof.rows, proof.written, proof.dropped) == (732, 730, 2)
     assert report.dropped == {"empty-text": 1, "not-json": 1}
     assert sorted(row["corpus"] for row in read(out, "counts")) == [0, 1]
+
+
+def test_a_healthy_text_is_not_praised_for_what_is_open_or_wide(finished):
+    _, report = finished
+    name, other, *_ = report.families
+    said = {}
+    for state, value in (("open", 0.1), ("wider", -0.8), ("within", 0.0)):
+        families = name._replace(state=state, generations=value), other._replace(state="within", generations=0.0)
+        said[state] = replace(report, level="healthy", families=families).sentence
+    assert f"{name.name} aside" in said["open"] and "wider" in said["wider"]
+    assert "aside" not in said["within"] and said["wider"].startswith("Healthy")
 
 
 def test_the_report_says_what_the_documentation_says(finished):

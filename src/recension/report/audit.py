@@ -18,6 +18,7 @@ LEVELS = {
     "at-risk": "At risk: the candidate is narrower than the reference, by more than the margin.",
     "collapsed": "Collapsed: the candidate is narrower than the reference by a whole generation of collapse or more.",
 }
+MUCH = 0.5  # generations that a text is wider by before that is said with the verdict
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -139,10 +140,16 @@ class AuditReport:
 
     @property
     def sentence(self) -> str:
+        said = LEVELS[self.level]
+        if self.level != "healthy":
+            return said
         left = [family.name for family in self.families if family.state == "open"]
-        if self.level == "healthy" and left:
-            return f"{LEVELS[self.level][:-1]}, {left[0]} aside, which is left open."
-        return LEVELS[self.level]
+        wide = [f.name for f in self.families if f.state == "wider" and f.generations < -MUCH]
+        if left:
+            said = f"{said[:-1]}, {left[0]} aside, which is left open."
+        if wide:
+            said = f"{said[:-1]}; in {' and '.join(wide)} it is much wider, as another subject is, and as noise is."
+        return said
 
     def to_json(self) -> dict[str, Any]:
         """The schema is described in docs/audit.md."""
