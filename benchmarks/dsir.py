@@ -8,22 +8,10 @@ package are compared with ours, document by document.
 
 data-selection wants an environment of its own: pip install data-selection==1.0.3 nltk==3.9.1
 
-python benchmarks/select.py --rival OTHER/bin/python [--data ../shared/data] [--documents 50000] [--rounds 3]
+python benchmarks/dsir.py --rival OTHER/bin/python [--data ../shared/data] [--documents 50000] [--rounds 3]
 """
 
 from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-if __name__ == "select":  # scripts of this folder find it where they want the module of the standard library
-    from importlib import import_module
-
-    found_here = sys.path.index(str(Path(__file__).parent))
-    removed = sys.path.pop(found_here)
-    del sys.modules["select"]
-    sys.modules["select"] = import_module("select")
-    sys.path.insert(found_here, removed)
 
 import argparse
 import gzip
@@ -32,8 +20,10 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
+from pathlib import Path
 
 HOME = Path(__file__).parent
 TARGETS = ("textbook_openstax.valid", "textbook.valid")
@@ -189,7 +179,7 @@ def main() -> None:
             side(sys.executable, "sha256")
             side(sys.executable, "fast", 20_000)
         result = told(seen, raw, folder, given)
-    out = HOME / "results" / "select.json"
+    out = HOME / "results" / "dsir.json"
     out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 

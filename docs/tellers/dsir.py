@@ -1,4 +1,4 @@
-"""What `benchmarks/select.py` found."""
+"""What `benchmarks/dsir.py` found."""
 
 from __future__ import annotations
 
