@@ -63,6 +63,11 @@ def test_a_journal_says_what_was_spent_and_what_was_damaged(tmp_path):
     assert journal.spent() == Spent(5, 15, 20) and [answer.key for answer in journal] == list("01234")
     journal.close()
     assert list(journal_problems(tmp_path)) == []
+    lent = SqliteJournal(tmp_path / ANSWERS, lent=True)
+    assert lent.get("3").text == "x" and len(lent) == 5 and [path.name for path in tmp_path.iterdir()] == [ANSWERS]
+    with pytest.raises(OutputError, match="readonly"):
+        lent.put(completion("new"))
+    lent.close()
     with sqlite3.connect(tmp_path / ANSWERS) as connection:
         connection.execute("UPDATE answers SET answer = x'00' WHERE key = '3'")
     connection.close()

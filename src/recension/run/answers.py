@@ -67,7 +67,7 @@ class Answers:
         self.spent = self.journal.spent()
         self.asked = 0  # in this session
         self.known = 0
-        self._earlier = SqliteJournal(earlier / ANSWERS) if earlier is not None else None
+        self._earlier = SqliteJournal(earlier / ANSWERS, lent=True) if earlier is not None else None
         self._budget = budget or Budget()
         self._reserved = Spent()
         self._under_way: dict[str, asyncio.Task[Completion]] = {}

@@ -42,15 +42,18 @@ class Spent:
 class SqliteJournal:
     """`put` returns when the answer is on the disk; a second `put` of a key keeps the first answer.
 
-    One thread may put while another gets: each way has its own connection.
+    One thread may put while another gets: each way has its own connection. A journal that is `lent` is another run's: it is
+    read as it stands, and may be where nothing can be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lent: bool = False) -> None:
         self.path = path
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        if not lent:
+            with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._in, self._out = _opened(path), _opened(path)
+        self._out = _lent(path) if lent else _opened(path)
+        self._in = self._out if lent else _opened(path)
         self._packer, self._unpacker = zstandard.ZstdCompressor(3), zstandard.ZstdDecompressor()
 
     def get(self, key: str) -> Completion | None:
@@ -158,7 +161,7 @@ def journal_problems(folder: Path) -> Iterator[str]:
     if not path.is_file():
         yield f"{folder.name}/{ANSWERS} is missing"
         return
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    connection = _lent(path)
     try:
         damaged = sum(
             _digest(key, answer) != digest
@@ -183,6 +186,13 @@ def _opened(path: Path) -> sqlite3.Connection:
             f"the journal {path} cannot be opened ({error}); is the folder on a disk of its own?"
         ) from None
     return connection
+
+
+def _lent(path: Path) -> sqlite3.Connection:
+    """To read alone. Where its run was closed, all of it is in the one file, and SQLite needs no other beside it."""
+    closed = not path.with_name(f"{path.name}-wal").exists()
+    how = "mode=ro&immutable=1" if closed else "mode=ro"
+    return sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, check_same_thread=False)
 
 
 @contextmanager

@@ -151,7 +151,7 @@ def _measured(out: Path) -> _Measured:
     path = out / "journal" / ANSWERS
     if not path.is_file():
         return _Measured(0, 0.0, 0.0, 0.0)
-    journal = SqliteJournal(path)
+    journal = SqliteJournal(path, lent=True)
     try:
         spent = journal.spent()
         count = max(spent.requests, 1)
