@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from recension.errors import BudgetError, OutputError, UnansweredError
+from recension.errors import BudgetError, ModelError, OutputError, UnansweredError
 from recension.models.fake import FakeWriter, MemoryJournal
 from recension.models.fake_server import FakeServer
 from recension.models.openai_writer import OpenAIWriter, Traffic
@@ -150,6 +150,28 @@ def test_a_question_that_failed_is_asked_again_and_a_journal_alone_asks_nobody(t
     with pytest.raises(UnansweredError):
         asyncio.run(read(4))
     other.close()
+
+
+class Unwilling(FakeWriter):
+    """Answers one request, rejects the next three, and gives up."""
+
+    async def write(self, request: Request) -> Completion:
+        answer = await super().write(request)
+        if self.calls > 4:
+            raise ModelError("rejected one request after the other")
+        return replace(answer, finish="rejected", usage={}) if self.calls > 1 else answer
+
+
+def test_what_was_rejected_before_a_writer_gave_up_is_asked_again(tmp_path):
+    answers = Answers(tmp_path)
+    found = [ask(answers, writer, [n])[0] for writer in [Unwilling()] for n in range(5)]
+    assert [getattr(one, "finish", None) for one in found] == ["stop", *["rejected"] * 3, None]
+    answers.close()
+    again = Answers(tmp_path)
+    writer = FakeWriter()
+    assert [one.finish for one in ask(again, writer, range(5))] == ["stop"] * 5 and writer.calls == 4
+    assert again.ledger.retried == 3
+    again.close()
 
 
 @pytest.mark.parametrize(

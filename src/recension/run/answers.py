@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recension.document import JSON
-from recension.errors import BudgetError, UnansweredError
+from recension.errors import BudgetError, ModelError, UnansweredError
 from recension.identity import fingerprint
 from recension.ports import Completion, Request, Writer
 from recension.run.journal import ANSWERS, Ledger, Spent, SqliteJournal
 
 CHARACTERS_A_TOKEN = 2.5  # few, so that what a prompt may cost is not taken for less than it is
+DOUBTED = 64  # rejections in a row that are doubted when a writer gives up
 BATCH = 512  # answers in one transaction
 MANY = 64  # answers that wait for the disk, from which on it is asked at once
 GATHERED = 0.005  # seconds for which more answers are waited for while they come one after the other
@@ -76,6 +77,7 @@ class Answers:
         self._waiting: list[tuple[Completion, asyncio.Future[None]]] = []
         self._kept: deque[tuple[asyncio.Future[None], BaseException | None]] = deque()
         self._flushing: asyncio.Task[None] | None = None
+        self._doubtful: list[str] = []
         self._disk = ThreadPoolExecutor(1, "journal")
 
     async def ask(self, request: Request, writer: Writer | None) -> Completion:
@@ -136,8 +138,13 @@ class Answers:
     async def _pay(self, request: Request, writer: Writer) -> Completion:
         held = await self._reserve(request)
         try:
-            answer = _counted(await writer.write(request), held)
+            try:
+                answer = _counted(await writer.write(request), held)
+            except ModelError:
+                self._forget()
+                raise
             await self._keep(answer)
+            self._doubt(answer)
             self.asked += 1
             self.spent = _sum(self.spent, _used(answer))
             return answer
@@ -146,6 +153,21 @@ class Answers:
                 self._reserved = _sum(self._reserved, held, -1)
                 async with self._room:
                     self._room.notify_all()
+
+    def _doubt(self, answer: Completion) -> None:
+        """Remember which rejections came last, one after the other."""
+        if answer.finish == "rejected":
+            self._doubtful = [*self._doubtful[1 - DOUBTED :], answer.key]
+        else:
+            self._doubtful = []
+
+    def _forget(self) -> None:
+        """A writer gives up: if all it did of late was to reject, no text is to blame, and these are asked again."""
+        doubtful, self._doubtful = self._doubtful, []
+        if doubtful:
+            self.journal.forget(doubtful)
+        for _ in doubtful:
+            self.ledger.failed()
 
     @property
     def _limited(self) -> bool:

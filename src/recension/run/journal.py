@@ -84,6 +84,11 @@ class SqliteJournal:
                 if self._in.in_transaction:  # it failed, and the next batch is to find no half of it
                     self._in.execute("ROLLBACK")
 
+    def forget(self, keys: Sequence[str]) -> None:
+        """Take out answers that nothing was paid for, so that they are asked again."""
+        with self._lock, _said(self.path):
+            self._in.executemany("DELETE FROM answers WHERE key = ?", [(key,) for key in keys])
+
     def __len__(self) -> int:
         with _read_from(self.path):
             (count,) = self._out.execute("SELECT COUNT(*) FROM answers").fetchone()
