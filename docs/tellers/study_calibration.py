@@ -104,7 +104,10 @@ def _goals(found: dict[str, Any]) -> str:
         generation, drawn = _small(name)
         if generation != "0" and one["trials"] >= FEWEST:
             chains = f"chains of small language models, {drawn}, 50,000 words, by generation {generation}"
-            lines.append(f"- The same for {chains}: {_share(one, 'at_risk_or_worse')}.")
+            lines.append(
+                f"- The same for {chains}: {_share(one, 'at_risk_or_worse')}. Trained from nothing on so little, they invent "
+                "words, which widens a text. What would be needed: a model that has learnt to spell, and five generations."
+            )
     if missing:
         lines.append(
             f"- *Still to be run*, for want of machine time: {'; '.join(missing)}. `run.py` goes on where it was."
