@@ -104,6 +104,9 @@ def _become(asked: dict[str, Any], files: list[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(asked["env"])
     sys.argv = ["recension", *asked["arguments"]]
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # as in a terminal, also where the tests run in the background
     code = 1
     try:
         runpy.run_module("recension", run_name="__main__", alter_sys=True)

@@ -88,7 +88,7 @@ def _check(out: Path, expected: Path) -> None:
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
-    source, out = write_jsonl(tmp_path / "in.jsonl", make_rows(1200)), tmp_path / "out"  # long enough to be interrupted
+    source, out = write_jsonl(tmp_path / "in.jsonl", make_rows(700)), tmp_path / "out"  # long enough to be interrupted
     for workers in (1, 2):
         shutil.rmtree(out, ignore_errors=True)
         with (tmp_path / "said").open("w") as file:
@@ -101,7 +101,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
         assert process.returncode == 130 and "run the same command again" in said and "Traceback" not in said
         assert not verify(out).complete and not verify(out).problems
     finish(source, out, 2)
-    assert verify(out).sound and verify(out).rows == 1200
+    assert verify(out).sound and verify(out).rows == 700
 
 
 needs_mount = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="needs root to mount a tmpfs")
