@@ -21,7 +21,6 @@ DOUBTED = 64  # rejections in a row that are doubted when a writer gives up
 BATCH = 512  # answers in one transaction
 MANY = 64  # answers that wait for the disk, from which on it is asked at once
 GATHERED = 0.005  # seconds for which more answers are waited for while they come one after the other
-AT_ONCE = 1  # answers that are taken up in one round of the loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,14 +218,12 @@ class Answers:
                 await asyncio.sleep(GATHERED)
 
     def _hand_on(self) -> None:
-        """Tell a few who wait that their answer is kept, and the others in the next rounds of the loop.
+        """Tell the next who waits that their answer is kept, and the others in the next rounds of the loop.
 
         What is made of an answer takes longer than sending the next request: if all were told at once, the server would wait.
         """
-        for _ in range(min(AT_ONCE, len(self._kept))):
-            done, error = self._kept.popleft()
-            if done.done():
-                continue
+        done, error = self._kept.popleft()
+        if not done.done():
             if error is None:
                 done.set_result(None)
             else:

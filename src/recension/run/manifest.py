@@ -195,7 +195,7 @@ def differences(old: Manifest, new: Manifest) -> list[str]:
     ]
     if len(changed) > SHOWN_DIFFERENCES:
         changed = [*changed[:SHOWN_DIFFERENCES], f"and {len(changed) - SHOWN_DIFFERENCES} more"]
-    return changed
+    return changed or ["its settings are those of another version of this tool"]
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:

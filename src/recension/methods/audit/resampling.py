@@ -176,9 +176,7 @@ def left_out(found: Match) -> Floats:
     group_of = dict(zip(distinct.tolist(), groups.tolist(), strict=True))
     every = whole(found.left)
     rows = list(_without(found, every, np.array([group_of[c] for c in clusters.tolist()])))
-    return np.array(rows).reshape(
-        -1, len(NAMES)
-    )  # of one source alone nothing is left: no rows, and still so many figures
+    return np.array(rows).reshape(-1, len(NAMES))  # no rows where there is one source, and still so many figures
 
 
 def _without(found: Match, every: Stretch, groups: Ints) -> Iterator[Floats]:

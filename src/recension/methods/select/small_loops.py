@@ -6,6 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from recension.corpus.utf8loops import code_point, spell
 from recension.methods.select.letters import ODD, TABLED, kinds, small_letters
 
 Bytes = NDArray[np.uint8]
@@ -56,18 +57,6 @@ def beyond_ascii(data):
     return found >= 0x80
 
 
-@numba.njit(cache=True, inline="always")
-def _code_point(data, at):
-    """The character that begins here, of more than one byte, and how many bytes it takes."""
-    first = np.int64(data[at])
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | np.int64(data[at + 1] & 0x3F), 2
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | np.int64(data[at + 1] & 0x3F) << 6 | np.int64(data[at + 2] & 0x3F), 3
-    high = (first & 0x07) << 18 | np.int64(data[at + 1] & 0x3F) << 12
-    return high | np.int64(data[at + 2] & 0x3F) << 6 | np.int64(data[at + 3] & 0x3F), 4
-
-
 @numba.njit(cache=True)
 def _spread(data, table, found):
     at = 0
@@ -75,7 +64,7 @@ def _spread(data, table, found):
         if data[at] < 0x80:
             at += 1
             continue
-        point, width = _code_point(data, at)
+        point, width = code_point(data, at)
         for byte in range(at, at + width):
             found[byte] = table[point]
         at += width
@@ -95,7 +84,7 @@ def _survey(data, ends, table, needs):
             if data[at] < 0x80:
                 at += 1
                 continue
-            point, width = _code_point(data, at)
+            point, width = code_point(data, at)
             if point < TABLED and table[point] != point:
                 if table[point] == ODD:
                     need = ODD_TEXT
@@ -124,29 +113,13 @@ def _lower(data, ends, how, out, stops):
                 at += 1
                 to += 1
                 continue
-            point, width = _code_point(data, at)
+            point, width = code_point(data, at)
             if point >= TABLED or table[point] == point:
                 for byte in range(width):
                     out[to + byte] = data[at + byte]
                 to += width
             else:
-                to = _spell(table[point], out, to)
+                to = spell(table[point], out, to)
             at += width
         stops[number] = to
     return to
-
-
-@numba.njit(cache=True)
-def _spell(point, out, to):
-    if point < 0x80:
-        out[to] = point
-        return to + 1
-    if point < 0x800:
-        out[to], out[to + 1] = 0xC0 | point >> 6, 0x80 | point & 0x3F
-        return to + 2
-    if point < 0x10000:
-        out[to], out[to + 1], out[to + 2] = 0xE0 | point >> 12, 0x80 | point >> 6 & 0x3F, 0x80 | point & 0x3F
-        return to + 3
-    out[to], out[to + 1] = 0xF0 | point >> 18, 0x80 | point >> 12 & 0x3F
-    out[to + 2], out[to + 3] = 0x80 | point >> 6 & 0x3F, 0x80 | point & 0x3F
-    return to + 4
