@@ -202,7 +202,7 @@ def test_nothing_is_lost_and_a_second_call_repeats_nothing(corpus, tmp_path):
 
 
 def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path):
-    sources = [write_jsonl(tmp_path / f"{name}.jsonl", make_rows(400, seed)) for seed, name in enumerate("abc")]
+    sources = [write_jsonl(tmp_path / f"{name}.jsonl", make_rows(250, seed)) for seed, name in enumerate("abc")]
     evaluate_ppl(sources, tmp_path / "whole", FAKE, ONE)
     evaluate_ppl(sources, tmp_path / "out", FAKE, ONE)
     shards = sorted((tmp_path / "out" / "receipts").glob("0*.json"))

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -41,6 +38,7 @@ from recension.recipes.writing import (
     rephrase,
 )
 from tests.recipes.conftest import read, tree, write_jsonl
+from tests.warm import start
 
 SENTENCES = (
     "The ferry of {n} crosses the strait at noon, and the pilot reads the currents from the colour of the water.",
@@ -297,32 +295,24 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_is_paid_for_twice(tm
     source = write_jsonl(tmp_path / "in.jsonl", rows(60))
     lasting = {"truncated": 0.01, "rejected": 0.01, "empty": 0.01}
     server = FakeServer(latency=0.02, faults=Faults({**{kind: 0.3 / len(KINDS) for kind in KINDS}, **lasting}))
-    command = [sys.executable, "-m", "recension", "reformulate", str(source), "--pairs", "2", "--concurrency", "16"]
+    command: list[object] = ["reformulate", source, "-o", tmp_path / "out", "--pairs", 2, "--concurrency", 16]
+    command += ["--timeout", 2, "--least-words", 5, "--shard-bytes", 16384]
     draw, kills = random.Random(5), 0
     with server:
-        command += [
-            "--writer",
-            f"openai:fake@{server.url}",
-            "--timeout",
-            "2",
-            "--least-words",
-            "5",
-            "--shard-bytes",
-            "16384",
-        ]
+        command += ["--writer", f"openai:fake@{server.url}"]
         while True:
-            running = subprocess.Popen([*command, "-o", str(tmp_path / "out")], stderr=subprocess.PIPE)
+            with (tmp_path / "said").open("w") as said:
+                running = start(command, said)
             before = server.counts.completed
             while kills < 2 and server.counts.completed < before + 20 and running.poll() is None:
                 time.sleep(0.02)
             if kills < 2 and running.poll() is None:
                 time.sleep(draw.uniform(0, 0.3))
-                running.send_signal(signal.SIGKILL)
-                running.communicate()
+                running.kill()
+                running.wait()
                 kills += 1
                 continue
-            errors = running.communicate()[1]
-            assert running.returncode == 0, errors.decode()
+            assert running.wait() == 0, (tmp_path / "said").read_text()
             break
         counts, port = server.counts, server.port
     report = json.loads((tmp_path / "out" / "report.json").read_text())["calls"]
