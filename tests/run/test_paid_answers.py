@@ -153,24 +153,28 @@ def test_a_question_that_failed_is_asked_again_and_a_journal_alone_asks_nobody(t
 
 
 class Unwilling(FakeWriter):
-    """Answers one request, rejects the next three, and gives up."""
+    """Answers one request, rejects the next three, and then says what is wrong."""
+
+    def __init__(self, trouble: ModelError) -> None:
+        super().__init__()
+        self._trouble = trouble
 
     async def write(self, request: Request) -> Completion:
         answer = await super().write(request)
         if self.calls > 4:
-            raise ModelError("rejected one request after the other")
+            raise self._trouble
         return replace(answer, finish="rejected", usage={}) if self.calls > 1 else answer
 
 
-def test_what_was_rejected_before_a_writer_gave_up_is_asked_again(tmp_path):
-    answers = Answers(tmp_path)
-    found = [ask(answers, writer, [n])[0] for writer in [Unwilling()] for n in range(5)]
+@pytest.mark.parametrize(("trouble", "asked"), [(ModelError("it rejects all"), 4), (UnansweredError("this one"), 1)])
+def test_what_was_rejected_is_asked_again_if_the_writer_gave_up_and_else_kept(tmp_path, trouble, asked):
+    answers, unwilling = Answers(tmp_path), Unwilling(trouble)
+    found = [ask(answers, unwilling, [n])[0] for n in range(5)]
     assert [getattr(one, "finish", None) for one in found] == ["stop", *["rejected"] * 3, None]
     answers.close()
-    again = Answers(tmp_path)
-    writer = FakeWriter()
-    assert [one.finish for one in ask(again, writer, range(5))] == ["stop"] * 5 and writer.calls == 4
-    assert again.ledger.retried == 3
+    again, writer = Answers(tmp_path), FakeWriter()
+    assert [one.finish for one in ask(again, writer, range(5))].count("stop") == asked + 1 and writer.calls == asked
+    assert again.ledger.retried == asked - 1
     again.close()
 
 

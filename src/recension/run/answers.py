@@ -139,8 +139,9 @@ class Answers:
         try:
             try:
                 answer = _counted(await writer.write(request), held)
-            except ModelError:
-                self._forget()
+            except ModelError as error:
+                if not isinstance(error, UnansweredError):  # which is about this one request
+                    self._forget()
                 raise
             await self._keep(answer)
             self._doubt(answer)
