@@ -43,6 +43,7 @@ class Server:
     command: Callable[[Path, Path, int], list[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
     without: tuple[str, ...] = ()  # what it brings along and does not start with
+    asks_for: str = ""  # the name and version under which it looks for itself, where it was published under another
 
 
 def llama_cpp(home: Path, model: Path, port: int) -> list[str]:
@@ -75,6 +76,7 @@ SERVERS = (
         vllm,
         {"VLLM_CPU_KVCACHE_SPACE": "1", **ALONE},
         ("torchvision", "torchaudio", "torchcodec"),  # for pictures and sound, and built for another torch
+        "vllm 0.32.0+cpu",
     ),
     Server("transformers serve", "transformers", ((TORCH,), ("transformers[serving]>=5.20",)), transformers, ALONE),
     Server(
@@ -133,7 +135,7 @@ def install(server: Server, ends: float) -> str:
     """Its environment, made where it is missing; returns the version."""
     home = place_of(server)
     ready = home / "ready.json"
-    wanted = json.dumps([server.installs, server.without])
+    wanted = json.dumps([server.installs, server.without, server.asks_for])
     if not (ready.exists() and json.loads(ready.read_text())["wanted"] == wanted):
         say(f"{server.name}: installing")
         if home.is_symlink() or home.exists():
@@ -154,9 +156,20 @@ def install(server: Server, ends: float) -> str:
             subprocess.run(
                 [home / "bin/python", "-m", "pip", "uninstall", "--quiet", "--yes", *server.without], check=True
             )
+        if server.asks_for:
+            entitle(home, server)
         ready.write_text(json.dumps({"wanted": wanted}))
     shown = [home / "bin/python", "-c", f"from importlib.metadata import version; print(version({server.package!r}))"]
     return subprocess.run(shown, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def entitle(home: Path, server: Server) -> None:
+    """Let the package be found under the name by which it asks for its own version."""
+    name, version = server.asks_for.split()
+    [packages] = home.glob("lib/python*/site-packages")
+    entitled = packages / f"{name}-{version}.dist-info"
+    entitled.mkdir()
+    (entitled / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
 
 
 def left(ends: float) -> float:
