@@ -11,7 +11,6 @@ from tellers.words import table
 TITLE = "Calibration of the audit"
 FOLDER = Path(__file__).parents[2] / "studies" / "audit_calibration"
 FAMILIES = ("repetition", "tail", "concentration")
-FEWEST = 20  # chains of small models that are asked for
 HEAD = ("case", "trials", "at risk or worse", "healthy", "placed at")
 
 
@@ -28,11 +27,11 @@ def told() -> str:
         audited, generation = name.split(", ")
         rows.append(_rate(f"chain of 300,000 words, generation {generation}, {int(audited):,} audited", one))
     for name, one in found["small"].items():
-        generation, drawn = _small(name)
+        chain, generation = _small(name)
         if generation != "0":
-            rows.append(_rate(f"chain of small language models, {drawn}, generation {generation}, 50,000 words", one))
-        elif name.startswith("1.0"):
-            rows.append(_rate("the human half that such a chain began with", one))
+            rows.append(_rate(f"{chain}, generation {generation}", one))
+        elif ", 1.0," in name:  # the same halves whatever the tokens are drawn from
+            rows.append(_rate(f"the human half that it began with: {chain}", one))
     rows += [_rate(f"human text of another domain, {words}", one) for one in found["shift"].values()]
     for name, one in found["edited"].items():
         share, against = name.split(", ")
@@ -100,14 +99,10 @@ def _goals(found: dict[str, Any]) -> str:
         "- *At risk or worse* by generation 5 in at least 95% of n-gram chains at 100,000 words: "
         f"{_share(found['power'].get('5'), 'at_risk_or_worse')}.",
     ]
-    for name, one in found["small"].items():
-        generation, drawn = _small(name)
-        if generation != "0" and one["trials"] >= FEWEST:
-            chains = f"chains of small language models, {drawn}, 50,000 words, by generation {generation}"
-            lines.append(
-                f"- The same for {chains}: {_share(one, 'at_risk_or_worse')}. Trained from nothing on so little, they invent "
-                "words, which widens a text. What would be needed: a model that has learnt to spell, and five generations."
-            )
+    for name, one in found["small_chains"].items():
+        chain, _ = _small(f"{name}, 0")
+        told = ", ".join(f"{count} to generation {n}" for n, count in one["generations"].items())
+        lines.append(f"- The same, in some generation, for {chain} ({told}): {_share(one, 'at_risk_or_worse')}.")
     if missing:
         lines.append(
             f"- *Still to be run*, for want of machine time: {'; '.join(missing)}. `run.py` goes on where it was."
@@ -116,9 +111,12 @@ def _goals(found: dict[str, Any]) -> str:
 
 
 def _small(name: str) -> tuple[str, str]:
-    """The generation, and what its tokens were drawn from."""
-    top_p, generation = name.split(", ")
-    return generation, "any token" if float(top_p) == 1 else f"the likeliest {float(top_p):.0%} of tokens"
+    """What chain of small models, and which generation of it."""
+    start, top_p, generation = name.split(", ")
+    begun = "that go on from the prior" if start == "prior" else "trained from nothing"
+    words = "60,000" if start == "prior" else "50,000"
+    drawn = "any token" if float(top_p) == 1 else f"the likeliest {float(top_p):.0%}"
+    return f"chain of small models {begun}, {drawn}, {words} words", generation
 
 
 def _share(one: dict[str, Any] | None, name: str) -> str:

@@ -20,6 +20,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -237,20 +238,22 @@ def edited(given: argparse.Namespace) -> Iterator[Case]:
 def small(given: argparse.Namespace) -> Iterator[Case]:
     """Chains of small language models: each was trained on what the one before it wrote."""
     for path in sorted(given.written.glob("small-*.json.gz")) if given.written else ():
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            sides = json.load(lines)["sides"]
 
-        def one(file: Path = path) -> list[tuple[dict[str, Any], Verdict, int]]:
-            with gzip.open(file, "rt", encoding="utf-8") as lines:
-                written = json.load(lines)
-            sides = [[u for name, text in part for u in units_of(text, name, pools.UNIT)] for part in written["sides"]]
-            found = []
-            for number, side in enumerate(sides[1:]):
-                panel = panel_of([sides[0], side])
-                budget = min(BUDGET, *(part.words for part in panel.sides))
-                found.append(({"generation": number}, *pools.verdict(panel, budget, DRAWS)))
-            return found
+        def one(number: int, sides: Any = sides) -> list[tuple[dict[str, Any], Verdict, int]]:
+            panel = panel_of(
+                [
+                    [u for name, text in part for u in units_of(text, name, pools.UNIT)]
+                    for part in (sides[0], sides[1 + number])
+                ]
+            )
+            return [({}, *pools.verdict(panel, min(BUDGET, *(part.words for part in panel.sides)), DRAWS))]
 
-        _, domain, seed, top_p = path.name.removesuffix(".json.gz").split("-")
-        yield Case("small", {"domain": domain, "top_p": float(top_p), "seed": int(seed)}, one)
+        _, domain, seed, start, top_p = path.name.removesuffix(".json.gz").split("-")
+        for number in range(len(sides) - 1):
+            key = {"domain": domain, "start": start, "top_p": float(top_p), "seed": int(seed), "generation": number}
+            yield Case("small", key, partial(one, number))
 
 
 PARTS = {
@@ -317,6 +320,26 @@ def _all_within(trial: dict[str, Any]) -> bool:
     )
 
 
+def by_chain(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """How many chains were at risk or worse in some generation, and how far they were written."""
+    chains = defaultdict(list)
+    for trial in trials:
+        if trial["generation"]:
+            chains[trial["domain"], trial["seed"]].append(trial)
+    narrow = sum(any(one["level"] in ("at-risk", "collapsed") for one in chain) for chain in chains.values())
+    lengths = Counter(max(one["generation"] for one in chain) for chain in chains.values())
+    share = [round(narrow / len(chains), 3), *clopper_pearson(narrow, len(chains))]
+    return {"trials": len(chains), "at_risk_or_worse": share, "generations": dict(sorted(lengths.items()))}
+
+
+def _small(lines: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    groups = defaultdict(list)
+    for line in lines:
+        if line["part"] == "small":
+            groups[f"{line['start']}, {line['top_p']}"].append(line)
+    return groups
+
+
 GROUPED: dict[str, tuple[str, ...]] = {
     "null": ("budget",),
     "power": ("generation",),
@@ -324,7 +347,7 @@ GROUPED: dict[str, tuple[str, ...]] = {
     "sizes": ("budget", "generation"),
     "shift": (),
     "edited": ("changed", "against"),
-    "small": ("top_p", "generation"),
+    "small": ("start", "top_p", "generation"),
 }
 
 
@@ -340,6 +363,7 @@ def summary(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
         domain: rates([line for line in lines if line["part"] == "null" and line["domain"] == domain])
         for domain in sorted({line["domain"] for line in lines if line["part"] == "null"})
     }
+    found["small_chains"] = {name: by_chain(group) for name, group in sorted(_small(lines).items())}
     found["cases"] = [line for line in lines if line["part"] in ("llm", "shift")]
     planned = {str(budget): len(domains) * count for budget, domains, count in NULL}
     planned["power"] = len(CHAINED) * CHAINS
@@ -363,7 +387,11 @@ def main() -> None:
     parser.add_argument("--where", action="append", default=[])
     given = parser.parse_args()
     until = time.monotonic() + 60 * given.minutes
-    names = {"null": ("budget", "domain", "seed"), "power": ("domain", "seed"), "small": ("domain", "top_p", "seed")}
+    names = {
+        "null": ("budget", "domain", "seed"),
+        "power": ("domain", "seed"),
+        "small": ("domain", "start", "top_p", "seed", "generation"),
+    }
     names |= {"sizes": ("domain", "chain", "budget"), "edited": ("domain", "changed")}
     names |= {"diluted": ("domain", "share", "seed")}
     done = {

@@ -6,7 +6,7 @@ The first model of a chain reads one half of a domain's sources, in passages of 
 reference. Each model writes as many words as it has read, sampled at temperature 1 from the whole distribution or from the
 likeliest tokens that hold --top-p of it. `--start prior`: each model is the prior that recension ships, trained on by
 `train continue`, so it can spell; `nothing`: trained by `train pretrain` (preset tiny). The reference, the human half and one
-text for each generation stand in OUT/small-DOMAIN-SEED-START-TOP_P.json.gz. A generation of every chain comes before the next of
+text of each generation are in OUT/small-DOMAIN-SEED-START-TOP_P.json.gz. A generation of every chain comes before the next of
 any, so that what is there when the study is stopped can be audited; a second call goes on with what is missing.
 """
 
