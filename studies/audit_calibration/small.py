@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import inspect
 import json
 import shutil
 from pathlib import Path
@@ -26,7 +27,7 @@ import recension
 DOMAINS = ("reviews", "fiction", "technical_proposals", "finance_news", "textbook_openstax")
 PRESET = "tiny,context=192,batch=16,vocabulary=4096"
 PRIOR = Path(recension.__file__).parent / "models/embedded"
-AT_ONCE, LONGEST, LIKELIEST = 128, 190, 512
+AT_ONCE, LONGEST = 128, 190
 
 
 def train(texts: list[str], out: Path, start: str, seed: int) -> None:
@@ -71,27 +72,42 @@ def drawn(model: Any, begin: int, top_p: float) -> Any:
     import torch
     from transformers import StaticCache
 
-    cache = StaticCache(config=model.config, max_cache_len=LONGEST)
+    held: Any = StaticCache(config=model.config, max_cache_len=LONGEST)
+    # transformers has called it `cache` of late.
+    cache = {"cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values": held}
     read = torch.full((AT_ONCE, 1), begin)
     out = torch.empty((AT_ONCE, LONGEST), dtype=torch.long)
     with torch.inference_mode():
         for step in range(LONGEST):
             at = torch.tensor([step])
-            chances = model(
-                input_ids=read, past_key_values=cache, use_cache=True, cache_position=at, position_ids=at[None]
-            ).logits[:, -1]
-            chances = torch.softmax(chances.float(), -1)
-            tokens = None
-            if top_p < 1:
-                likely, tokens = torch.topk(chances, LIKELIEST)
-                if float(likely.sum(-1).min()) < top_p:  # of some row, the likeliest hold too little
-                    likely, tokens = torch.sort(chances, descending=True)
-                chances = likely * (likely.cumsum(-1) - likely < top_p)
-            under = chances.cumsum(-1)
-            read = torch.searchsorted(under, torch.rand(AT_ONCE, 1) * under[:, -1:])
-            read = read if tokens is None else tokens.gather(1, read)
+            logits = model(input_ids=read, use_cache=True, cache_position=at, position_ids=at[None], **cache).logits
+            chances = torch.softmax(logits[:, -1].float(), -1)
+            read = _one_of(chances)
+            out_of = _beyond(chances, read, top_p)
+            while len(
+                out_of
+            ):  # drawn again until one of the likeliest comes: the same distribution as theirs, unsorted
+                read[out_of] = _one_of(chances[out_of])
+                out_of = out_of[_beyond(chances[out_of], read[out_of], top_p)]
             out[:, step] = read[:, 0]
     return out
+
+
+def _one_of(chances: Any) -> Any:
+    import torch
+
+    under = chances.cumsum(-1)
+    return torch.searchsorted(under, torch.rand(len(chances), 1) * under[:, -1:])
+
+
+def _beyond(chances: Any, tokens: Any, top_p: float) -> Any:
+    """The rows whose token is not needed: those that are likelier hold `top_p` already."""
+    import torch
+
+    if top_p == 1:
+        return ()
+    likelier = torch.where(chances > chances.gather(1, tokens), chances, 0).sum(-1)
+    return torch.nonzero(likelier >= top_p)[:, 0]
 
 
 def begun(data: Path, domain: str, seed: int, words: int) -> list[list[list[str]]]:
