@@ -290,3 +290,22 @@ def test_damage_in_what_we_wrote_is_one_line(tmp_path):
             list(read_table_rows(path, table.schema))
     with pytest.raises(UsageError, match="csv"):
         open_writer(tmp_path / "a", table.schema, "csv")
+
+
+def test_only_strings_that_come_again_have_a_dictionary(tmp_path):
+    turn = pa.struct([("role", pa.string()), ("content", pa.string())])
+    columns = [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("messages", pa.list_(turn)),
+        ("row", pa.int64()),
+        ("file", pa.string()),
+    ]
+    row = {"id": "a", "text": "b", "messages": [{"role": "user", "content": "c"}], "row": 1, "file": "d"}
+    with open_writer(tmp_path / "rows", pa.schema(columns), "parquet") as writer:
+        writer.write(pa.RecordBatch.from_pylist([row] * 9, pa.schema(columns)))
+        writer.close()
+    group = pq.ParquetFile(tmp_path / "rows.parquet").metadata.row_group(0)
+    chunks = [group.column(number) for number in range(group.num_columns)]
+    found = [chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page]
+    assert found == ["messages.list.element.role", "messages.list.element.content", "file"]

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recension.corpus import BadRow, OutRow, Places, PlainRows, Reading, column_value, read_chosen, read_texts
+from recension.corpus import (
+    BadRow,
+    Outlines,
+    OutRow,
+    Places,
+    PlainRows,
+    Reading,
+    column_value,
+    open_corpus,
+    read_chosen,
+    read_texts,
+)
+from recension.corpus.rows import LinePart, SpanPart
+from recension.corpus.spans import read_span
+from recension.errors import InputChangedError
 from tests.corpus.tools import read_all
 
 LINES = [
@@ -88,6 +103,9 @@ def check(path, reading, **ask):
     given = [not isinstance(row, BadRow) and row.document.given_id for row in whole.rows]
     assert [g for b in batches for g in b.given.tolist()] == given
     assert all(b.texts[i] == text for b in batches for i, text in enumerate(b.texts))
+    outlines, how = Outlines(whole.corpus), (ask.get("shard_bytes", 1 << 20), ask.get("limit"), lambda _: False)
+    assert list(outlines.draw(*how)) == whole.pieces
+    again = [pickle.loads(pickle.dumps(piece)) for piece in outlines.pieces(*how)]
     first, size = 0, 0
     for piece in whole.pieces:
         size = sum(len(b.ids) for b in read_texts(piece, reading, whole.corpus.layout))
@@ -98,23 +116,25 @@ def check(path, reading, **ask):
             labels, np.array([labels.index(p.file) for p in here], np.int32),
             *(np.array([getattr(p, name) for p in here], np.int64) for name in ("row", "offset", "length")),
         )  # fmt: skip
-        chosen = {}
-        for item in read_chosen(piece, reading, whole.corpus.layout, wanted, places):
-            if isinstance(item, PlainRows):
-                known = [
-                    OutRow(row, row.document) for row in map(whole.rows.__getitem__, (item.numbers + first).tolist())
-                ]
-                columns = item.ids, item.texts, item.others
-                assert whole.corpus.layout.plain_batch(*columns, reading.origin) == whole.corpus.layout.batch(known)
-                chosen |= {number: known[i].record for i, number in enumerate(item.numbers.tolist())}
-            else:
-                chosen[item[0]] = item[1]
-        assert sorted(chosen) == list(chosen) == [i for i in range(size) if i % 3 != 1]
-        assert all(type(row) is type(whole.rows[first + i]) for i, row in chosen.items())
-        assert all(getattr(row, "place", None) == whole.rows[first + i].place for i, row in chosen.items())
+        for one in (piece, again[piece.index]):
+            chosen = {}
+            for item in read_chosen(one, reading, whole.corpus.layout, wanted, places):
+                if isinstance(item, PlainRows):
+                    known = [
+                        OutRow(row, row.document)
+                        for row in map(whole.rows.__getitem__, (item.numbers + first).tolist())
+                    ]
+                    columns = item.ids, item.texts, item.others
+                    assert whole.corpus.layout.plain_batch(*columns, reading.origin) == whole.corpus.layout.batch(known)
+                    chosen |= {number: known[i].record for i, number in enumerate(item.numbers.tolist())}
+                else:
+                    chosen[item[0]] = item[1]
+            assert sorted(chosen) == list(chosen) == [i for i in range(size) if i % 3 != 1]
+            assert all(type(row) is type(whole.rows[first + i]) for i, row in chosen.items())
+            assert all(getattr(row, "place", None) == whole.rows[first + i].place for i, row in chosen.items())
         first += size
     assert first == len(whole.rows)
-    return rows
+    return rows, again
 
 
 @pytest.mark.parametrize("without", [(), (21,), (16, 21)])
@@ -124,7 +144,8 @@ def test_json_lines(tmp_path, without, shape):
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\n".join(line for i, line in enumerate(LINES) if i not in without) + b"\n")
     reading = Reading(max_row=500, shape=shape)
-    rows = check(path, reading)
+    rows, again = check(path, reading)
+    assert not any(isinstance(part, LinePart) for piece in again for part in piece.parts)
     assert ("dup", None, None) not in rows and len(rows) == 24 - len(without)
     check(path, reading, shard_bytes=300)
     check(path, reading, limit=9)
@@ -134,7 +155,7 @@ def test_odd_lines(tmp_path):
     """Lines at the border of what the short way takes for plain."""
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\n".join(ODD))
-    rows = check(path, Reading())
+    rows, _ = check(path, Reading())
     assert len(rows) == len(ODD) - 1 and rows[0] == ("deep", "x", None) and rows[1] == ("s", "spaces", "🙂")
     check(path, Reading(), shard_bytes=200)
 
@@ -148,6 +169,25 @@ def test_json_arrays_text_and_tables(tmp_path):
         pa.table({"id": ["a", None, "c"], "text": ["x", "y", None], "domain": ["d", None, "e"]}), tmp_path / "t.parquet"
     )
     check(tmp_path / "t.parquet", Reading())
+
+
+def test_pieces_are_remembered_as_they_were_asked_for(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"".join(b'{"text": "%d"}\n' % i for i in range(20)))
+    outlines = Outlines(open_corpus([str(path)], Reading()))
+    list(outlines.draw(100, None, lambda _: False))
+    kinds = [
+        {type(part) for piece in outlines.pieces(size, None, lambda index: index == 1) for part in piece.parts}
+        for size in (100, 50)
+    ]
+    assert kinds == [{SpanPart}, {LinePart}]
+    assert [piece.skipped for piece in outlines.pieces(100, None, lambda index: index == 1)] == [False, True, False]
+    [first, *_] = outlines.pieces(100, None, lambda _: False)
+    path.write_bytes(b"{}")
+    with pytest.raises(InputChangedError, match="start over"):
+        list(outlines.pieces(100, None, lambda _: False))
+    with pytest.raises(InputChangedError, match="shorter"):
+        read_span(first.parts[0])
 
 
 def test_a_file_is_hashed_once_however_often_it_is_read(tmp_path):

@@ -14,6 +14,7 @@ from recension.corpus.layout import (
     set_aside,
 )
 from recension.corpus.objects import ObjectFile, ObjectRow, read_objects
+from recension.corpus.outlines import Outlines
 from recension.corpus.pieces import Corpus, open_corpus, read_piece
 from recension.corpus.rows import BadRow, Piece, Place, Reading, Record, SourceFile, TablePart
 from recension.corpus.sources import check_unchanged
@@ -32,6 +33,7 @@ __all__ = [
     "ObjectFile",
     "ObjectRow",
     "OutRow",
+    "Outlines",
     "Piece",
     "Place",
     "Places",

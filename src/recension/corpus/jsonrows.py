@@ -33,11 +33,20 @@ from recension.corpus.rows import (
     Record,
     RowPart,
     Shape,
+    SpanPart,
 )
+from recension.corpus.spans import read_span
 from recension.corpus.splitting import BLANK
 from recension.identity import derived_id, sha256
 
 OWN_COLUMNS = frozenset(("text", "messages", *INSTRUCTION_KEYS, "metadata"))
+
+
+def rows_in(part: LinePart | SpanPart | RowPart) -> Iterator[tuple[bytes, Place]]:
+    """The rows of a part of text or JSON, each with its place."""
+    if isinstance(part, RowPart):
+        return rows_of(part)
+    return lines_of(read_span(part) if isinstance(part, SpanPart) else part)
 
 
 def lines_of(part: LinePart) -> Iterator[tuple[bytes, Place]]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from recension.corpus.jsonrows import lines_of, long_bad, raw_bad, rows_of
+from recension.corpus.jsonrows import long_bad, raw_bad, rows_in
 from recension.corpus.jsonvalues import columns_of
 from recension.corpus.pieces import open_corpus
-from recension.corpus.rows import HEAD_BYTES, BadPart, BadRow, Fault, LinePart, Place, Reading, SourceFile, TablePart
+from recension.corpus.rows import HEAD_BYTES, BadPart, BadRow, Fault, Place, Reading, SourceFile, TablePart
 from recension.document import JSON
 from recension.errors import InputError
 from recension.identity import sha256
@@ -54,8 +54,7 @@ def read_objects(path: str) -> ObjectFile:
             if isinstance(part, BadPart):
                 rows.append(part.bad)
             elif not isinstance(part, TablePart):
-                found = lines_of(part) if isinstance(part, LinePart) else rows_of(part)
-                rows.extend(_objects(found, corpus.reading.max_row))
+                rows.extend(_objects(rows_in(part), corpus.reading.max_row))
     return ObjectFile(file, corpus.digests[file.label], tuple(rows))
 
 

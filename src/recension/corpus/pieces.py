@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recension.corpus.cutting import Cutter, draw_stream, draw_table
-from recension.corpus.jsonrows import json_record, lines_of, rows_of, text_record
+from recension.corpus.jsonrows import json_record, rows_in, text_record
 from recension.corpus.layout import Layout
 from recension.corpus.rows import (
     BadPart,
     BadRow,
-    LinePart,
     Part,
     Piece,
     Place,
@@ -113,7 +112,7 @@ def read_part(part: Part, reading: Reading, layout: Layout, cap: int | None) -> 
                 batch, row = item
                 yield from table_records(batch, Place(part.file.label, row, 0, 0), reading, layout.shapes)
     else:
-        rows = lines_of(part) if isinstance(part, LinePart) else rows_of(part)
+        rows = rows_in(part)
         if part.file.format.startswith("txt"):
             for data, place in rows:
                 yield text_record(data, place, reading, layout.shapes)

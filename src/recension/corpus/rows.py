@@ -187,6 +187,16 @@ class LinePart:
 
 
 @dataclass(frozen=True, slots=True)
+class SpanPart:
+    """Whole lines of one file that is not packed: where they stand, not yet read."""
+
+    file: SourceFile
+    length: int
+    offset: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
 class RowPart:
     """Whole rows of one file, one after the other; `spans` holds (offset, length, row) of each as 64-bit integers."""
 
@@ -214,7 +224,7 @@ class TablePart:
     rows: int
 
 
-Part: TypeAlias = LinePart | RowPart | BadPart | TablePart
+Part: TypeAlias = LinePart | SpanPart | RowPart | BadPart | TablePart
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from recension.errors import InputError, UsageError
 Format = Literal["parquet", "jsonl", "jsonl.gz", "jsonl.zst", "arrow"]
 FORMATS: tuple[Format, ...] = ("parquet", "jsonl", "jsonl.gz", "jsonl.zst")  # for documents
 MAPPED: Format = "arrow"  # for what is read through a memory map: not packed
+UNLIKE = ("id", "text", "original")  # columns of which no value is like another
 GROUP_BYTES = 16 << 20
 READ_LINES = 512
 READ_BYTES = 4 << 20
@@ -82,6 +83,20 @@ class _Counted:
         return self._digest.hexdigest()
 
 
+def _repeating(path: str, kind: pa.DataType) -> Iterator[str]:
+    """The leaves of a column that are worth a dictionary: strings that come again, as texts, ids and numbers hardly do."""
+    if pa.types.is_struct(kind):
+        for field in kind:
+            yield from _repeating(f"{path}.{field.name}", field.type)
+    elif pa.types.is_map(kind):
+        yield from _repeating(f"{path}.key_value.key", kind.key_type)
+        yield from _repeating(f"{path}.key_value.value", kind.item_type)
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        yield from _repeating(f"{path}.list.element", kind.value_type)
+    elif (pa.types.is_string(kind) or pa.types.is_large_string(kind)) and path not in UNLIKE:
+        yield path
+
+
 class TableWriter:
     """Writes batches of one schema to one file. Leaving the `with` block by an error closes the file and no more."""
 
@@ -99,7 +114,11 @@ class TableWriter:
             self._arrow = pa.ipc.new_file(pa.PythonFile(self._file, "w"), schema)
         elif format == "parquet":
             self._parquet = pq.ParquetWriter(
-                pa.PythonFile(self._file, "w"), schema, compression="zstd", write_page_checksum=True
+                pa.PythonFile(self._file, "w"),
+                schema,
+                compression="zstd",
+                use_dictionary=[path for field in schema for path in _repeating(field.name, field.type)],
+                write_page_checksum=True,
             )
         elif format == "jsonl.gz":
             self._lines = gzip.GzipFile("", "wb", 6, cast("IO[bytes]", self._file), mtime=0)

@@ -42,7 +42,7 @@ _KINDS = np.where(np.arange(256) < 0x80, arrays.KINDS, np.uint8(LOOK)).astype(np
 
 def bags(data: NDArray[np.uint8], ends: Ints, limits: Limits) -> Bags:
     """Of texts in UTF-8 and small letters, one after the other."""
-    data = np.concatenate([data, np.zeros(3, np.uint8)])  # a character may be looked at to its end
+    data = data if data.flags.writeable else data.copy()  # loops are compiled anew for one that could not be written to
     most = len(data)  # no word is shorter than a byte
     singles, pairs = _room(most, 0, np.uint16), _room(most, 1, np.uint16)
     words, digests = np.empty(len(ends), np.int64), np.empty(len(ends), np.uint64)
@@ -54,7 +54,7 @@ def bags(data: NDArray[np.uint8], ends: Ints, limits: Limits) -> Bags:
     out = (singles, pairs, words, digests, counts)
     a, b, c, d = _bags(data, ends, (_KINDS, arrays.VALUES, _POWERS, _INVERSES, _STEPS), out, rare)
     found = Rare(hashes[0][:c].copy(), owners[0][:c].copy()), Rare(hashes[1][:d].copy(), owners[1][:d].copy())
-    return Bags(singles[:a].copy(), pairs[:b].copy(), words, digests, found, counts)
+    return Bags(singles[:a], pairs[:b], words, digests, found, counts)
 
 
 _rooms: dict[int, Any] = {}
@@ -92,7 +92,8 @@ def _bucket(value):
 @numba.njit(cache=True)
 def _kind(data, place):
     """What a character beyond ASCII belongs to: `arrays.kinds_of`, a character at a time."""
-    first, second, third = data[place], data[place + 1], data[place + 2]
+    last = len(data) - 1  # a text that is no UTF-8 may end within a character
+    first, second, third = data[place], data[min(place + 1, last)], data[min(place + 2, last)]
     if first == 0xC2:
         return SPACE if second == 0xA0 else MARK
     if first == 0xE2 and second == 0x80:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recension import __version__
-from recension.corpus import Corpus, check_unchanged, expected_size, open_corpus
+from recension.corpus import Corpus, Outlines, check_unchanged, expected_size, open_corpus
 from recension.document import JSON
 from recension.engines.local import LocalEngine, available_cores
 from recension.errors import InputError, TooManyDroppedError
@@ -207,7 +207,8 @@ def _finished(run: Run, job: _Job) -> SelectReport | None:
 
 def _select(run: Run, job: _Job, effort: SelectEffort, observer: Observer) -> SelectReport:
     spec = job.spec
-    left = _read(run, job, observer)
+    outlines = Outlines(job.corpus)
+    left = _read(run, job, outlines, observer)
     documents = _check_read(left, effort, job)
     if job.target is not None:
         _fit(run, job, observer)
@@ -232,7 +233,7 @@ def _select(run: Run, job: _Job, effort: SelectEffort, observer: Observer) -> Se
         samples = _decided(run, SAMPLES, lambda: sample_cuts(spec.tail_words, ranks, kept))
     _write(
         run,
-        job,
+        (job, outlines),
         (choice, samples),
         [(p[0], rank, start, p[1]) for p, rank, start in zip(left.pieces, ranks.checks, starts, strict=True)],
         observer,
@@ -253,7 +254,7 @@ def _decided(run: Run, name: str, find: Callable[[], Any]) -> Any:
     return run.manifest.decided[name]
 
 
-def _read(run: Run, job: _Job, observer: Observer) -> Left:
+def _read(run: Run, job: _Job, outlines: Outlines, observer: Observer) -> Left:
     task = ReadTask(run.out, job.corpus.reading, job.corpus.layout, job.wanted)
     done, expected = 0, max(1, -(-expected_size(job.corpus) // job.shard_bytes))
 
@@ -263,7 +264,7 @@ def _read(run: Run, job: _Job, observer: Observer) -> Left:
         observer.update(Progress(READ, shards=done, fraction=min(1.0, done / expected)))
 
     def pieces(skip: Callable[[int], bool]) -> Any:
-        return job.corpus.pieces(job.shard_bytes, job.spec.limit, skip=skip)
+        return outlines.draw(job.shard_bytes, job.spec.limit, skip)
 
     observer.update(Progress(READ))
     state = run_pass(run, Pass(READ, [SHEETS], task, merge), LocalEngine(job.workers), pieces, told)
@@ -313,11 +314,18 @@ def _rank(bench: Bench, spec: SelectSpec, left: Left) -> Ranks:
     return Ranks(bench.run.out, tuple(checks_of(state)))
 
 
-def _write(run: Run, job: _Job, decided: tuple[Any, Any], checks: Sequence[Sequence[int]], observer: Observer) -> None:
+def _write(
+    run: Run,
+    source: tuple[_Job, Outlines],
+    decided: tuple[Any, Any],
+    checks: Sequence[Sequence[int]],
+    observer: Observer,
+) -> None:
+    job, outlines = source
     corpus, spec = job.corpus, job.spec
     schemas = {"data": corpus.layout.schema, "dropped": REMOVED_SCHEMA, "scores": SCORES_SCHEMA}
     plan = ShardPlan.of(run, spec.format, schemas)
     task = WriteTask(plan, corpus.reading, corpus.layout, spec, decided[0], decided[1], checks)
     bounds = Bounds(job.shard_bytes, spec.limit, None, expected_size(corpus))
-    execute(run, task, corpus, LocalEngine(job.workers), bounds, observer)
+    execute(run, task, outlines, LocalEngine(job.workers), bounds, observer)
     check_unchanged(corpus.files)

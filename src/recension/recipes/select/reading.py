@@ -30,6 +30,7 @@ from recension.recipes.priors import load
 from recension.recipes.select.sheets import READ, Features, SheetMaker, place, store
 
 Floats = NDArray[np.float64]
+A_WORD = 4  # bytes of a piece for a word of it: few have shorter ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class ReadTask:
 
     def __call__(self, piece: Piece) -> bytes:
         check_unchanged(piece.files)
-        maker, holding, gathered = SheetMaker(), Holding(), _Gathered(self.wanted)
+        maker, holding, gathered = SheetMaker(), Holding(), _Gathered(self.wanted, piece.size // A_WORD)
         good_rows = 0
         counter = self.wanted.counter
         for batch in read_texts(piece, self.reading, self.layout, self.wanted.domain_key):
@@ -129,11 +130,31 @@ def _spread(values: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
     return found
 
 
+class _Growing:
+    """Arrays one after the other, each copied once."""
+
+    def __init__(self, kind: Any, expected: int) -> None:
+        self._room, self._size = np.empty(max(1, expected), kind), 0  # memory that nobody writes to costs nothing
+
+    def add(self, values: NDArray[Any]) -> None:
+        size = self._size + len(values)
+        if size > len(self._room):
+            self._room, before = np.empty(2 * size, self._room.dtype), self._room
+            self._room[: self._size] = before[: self._size]
+        self._room[self._size : size] = values
+        self._size = size
+
+    @property
+    def all(self) -> NDArray[Any]:
+        return self._room[: self._size]
+
+
 class _Gathered:
     """What the score of a method is computed of, batch by batch."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, expected: int) -> None:
         self._wanted = wanted
+        self._singles, self._pairs = (_Growing(np.uint16, expected if wanted.method == "dsir" else 1) for _ in range(2))
         self._parts: list[tuple[NDArray[Any], ...]] = []
         self._sketch = Sketch.empty() if wanted.method == "density" else None
 
@@ -141,7 +162,9 @@ class _Gathered:
         wanted = self._wanted
         if wanted.method == "dsir":
             rare = [column for one in bags.rare for column in (one.hashes, one.texts + np.uint32(first))]
-            self._parts.append((bags.singles, bags.pairs, *rare))
+            self._singles.add(bags.singles)
+            self._pairs.add(bags.pairs)
+            self._parts.append(tuple(rare))
         elif not texts:
             return
         elif wanted.method == "perplexity":
@@ -162,11 +185,11 @@ class _Gathered:
 
     def features(self, holding: Holding) -> Features:
         if self._wanted.method == "dsir":
-            found = Features(singles=self._column(0, np.uint16), pairs=self._column(1, np.uint16))
-            hashes, rows = self._column(2, np.uint64), self._column(3, np.uint32)
+            found = Features(singles=self._singles.all, pairs=self._pairs.all)
+            hashes, rows = self._column(0, np.uint64), self._column(1, np.uint32)
             below = hashes < np.uint64(holding.singles.settled().limit)
             found.rare_singles, found.single_rows = hashes[below], rows[below]
-            hashes, rows = self._column(4, np.uint64), self._column(5, np.uint32)
+            hashes, rows = self._column(2, np.uint64), self._column(3, np.uint32)
             below = hashes < np.uint64(holding.pairs.settled().limit)
             found.rare_pairs, found.pair_rows = hashes[below], rows[below]
             found.limits = np.array([holding.singles.limit, holding.pairs.limit], np.uint64)
