@@ -199,6 +199,20 @@ def test_a_budget_is_never_exceeded_and_a_larger_one_goes_on(tmp_path, budget, f
     answers.close()
 
 
+def test_a_budget_holds_where_each_sign_is_many_tokens(tmp_path):
+    class Chinese(FakeWriter):
+        async def write(self, request: Request) -> Completion:
+            read = sum(len(message["content"].encode()) for message in request.messages)
+            return replace(await super().write(request), usage={"prompt_tokens": read, "completion_tokens": 9})
+
+    budget = Budget(tokens=1500)
+    writer, answers = Chinese(), Answers(tmp_path, budget)
+    found = ask(answers, writer, ["渡船中午过海峡。" * 10 + str(n) for n in range(8)])
+    assert any(isinstance(one, BudgetError) for one in found) and 3 < writer.calls < 8
+    assert budget.exceeded(answers.spent) is None
+    answers.close()
+
+
 def test_whoever_stops_waiting_does_not_lose_the_answer(tmp_path):
     class Slow(FakeWriter):
         async def write(self, request: Request) -> Completion:

@@ -16,7 +16,7 @@ from recension.identity import fingerprint
 from recension.ports import Completion, Request, Writer
 from recension.run.journal import ANSWERS, Ledger, Spent, SqliteJournal
 
-CHARACTERS_A_TOKEN = 2.5  # few, so that what a prompt may cost is not taken for less than it is
+AROUND = 64  # tokens that a chat template may put around the messages
 DOUBTED = 64  # rejections in a row that are doubted when a writer gives up
 BATCH = 512  # answers in one transaction
 MANY = 64  # answers that wait for the disk, from which on it is asked at once
@@ -177,9 +177,11 @@ class Answers:
         """Hold back the most that an answer can use; wait for others to give back what they did not use."""
         if not self._limited:
             return Spent()
-        length = sum(len(message["content"]) for message in request.messages)
+        # No tokenizer makes more tokens of a text than it has bytes; some make as many of Chinese, of digits or of code.
+        told = [*(message["content"] for message in request.messages), str(request.schema or "")]
+        length = sum(len(words.encode("utf-8", "replace")) for words in told)
         written = request.sampling.get("max_tokens")
-        most = Spent(1, int(length / CHARACTERS_A_TOKEN) + 16, written if isinstance(written, int) else 0)
+        most = Spent(1, length + AROUND, written if isinstance(written, int) else 0)
         async with self._room:
             while (limit := self._budget.exceeded(_sum(_sum(self.spent, self._reserved), most))) is not None:
                 if self._reserved.requests == 0:
