@@ -145,6 +145,10 @@ def test_one_request_that_always_fails_is_given_up_while_others_are_answered():
 def test_the_key_is_asked_for_and_never_told():
     with FakeServer(key="sk-secret") as server:
         [found], _, _ = write(server.url, [asked(1)], key="sk-secret")
+    with FakeServer(answer=lambda body: "You sent sk-a-long-secret with it.") as talkative:
+        [told], _, _ = write(talkative.url, [asked(1)], key="sk-a-long-secret")
+    assert told.text == "You sent *** with it." and "sk-a-long" not in str(told)
+    with FakeServer(key="sk-secret") as server:
         [refused], _, _ = write(server.url, [asked(1)], key="sk-other-secret")
         [none], _, _ = write(server.url, [asked(1)])
     assert isinstance(found, Completion) and "secret" not in str(found)

@@ -30,6 +30,7 @@ LARGEST = 32 << 20  # bytes of an answer
 LONGEST_PAUSE = 30.0
 STUMBLES = 4  # errors of the server in a row that are about the request and not about its day
 REMEMBERED = 4_096  # answers
+REAL_KEY = 16  # characters; a shorter one, such as "none", is a word that answers may hold
 UNWANTED = 20  # requests that a server rejects in a row, before that is no matter of the single request any more
 BETWEEN = 0.25  # seconds that may pass between the end of an answer and our seeing it
 
@@ -231,6 +232,8 @@ class OpenAIWriter:
             return Trouble(in_words(error))
         if raw is None:
             return Trouble(f"an answer of more than {LARGEST >> 20} MiB")
+        if self._key and len(self._key) >= REAL_KEY:  # a server that repeats its request would bring it to the disk
+            raw = raw.replace(self._key.encode(), b"***")
         if status < 300:
             found = self._checked(read_chat(key, raw), wires, sent)
         else:
