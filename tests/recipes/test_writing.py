@@ -102,11 +102,14 @@ def test_a_preview_and_an_estimate_come_before_the_money_and_the_preview_is_not_
     shown = preview(source, out, spec, 4, QUICK)
     assert len(shown) == 4 and all(len(units) == 2 for _, units in shown)
     seen = plan_writing(source, out, spec)
-    assert seen.measured >= 12 and seen.cost is None
+    assert seen.measured >= 12 and seen.cost is None and seen.assumed == (seen.measured < 20)
     before = server.counts.completed
     report = reformulate(source, out, spec, QUICK)
     assert server.counts.completed - before == report.calls.answers - seen.measured
-    assert blind.calls.low <= report.calls.answers + 12
+    priced = (report.calls.read_tokens + 2 * report.calls.written_tokens) / 1e6
+    assert blind.calls.low <= report.calls.answers <= blind.calls.high and blind.cost.low <= priced <= blind.cost.high
+    after = plan_writing(source, out, spec)
+    assert not after.assumed and after.written_tokens.low <= report.calls.written_tokens <= after.written_tokens.high
 
 
 def test_a_budget_stops_the_run_and_a_larger_one_goes_on(server, tmp_path):

@@ -157,10 +157,12 @@ def _show(plan: Any, calls: Calls, machine: bool) -> None:
         click.echo("  cost     unknown: give --price-in and --price-out, the money for a million tokens")
     if plan.seconds is not None:
         click.echo(f"  time     {duration(plan.seconds)}, if the server bears {calls.concurrency} requests at once")
-    if plan.measured:
-        click.echo(f"from {plan.measured:,} answers that are in the journal already")
-    else:
+    if plan.assumed:
         click.echo("the lengths of answers are assumed; --preview 10 measures them, and the run has those answers then")
+    else:
+        click.echo(
+            f"from {plan.measured:,} answers that are in the journal: they are in these figures, and paid already"
+        )
 
 
 def _range(found: Any) -> str:

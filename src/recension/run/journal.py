@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
 import sqlite3
 import struct
@@ -98,6 +99,14 @@ class SqliteJournal:
         with _read_from(self.path):
             row = self._out.execute("SELECT COUNT(*), TOTAL(prompt), TOTAL(written) FROM answers").fetchone()
         return Spent(int(row[0]), int(row[1]), int(row[2]))
+
+    def lengths(self) -> tuple[int, tuple[float, float], tuple[float, float]]:
+        """How many answers there are, and the mean and the spread of what one reads and of what it writes, in tokens."""
+        sums = "COUNT(*), TOTAL(prompt), TOTAL(prompt * prompt), TOTAL(written), TOTAL(written * written)"
+        with _read_from(self.path):
+            count, *found = self._out.execute(f"SELECT {sums} FROM answers").fetchone()
+        read, written = (_moments(count, *found[at : at + 2]) for at in (0, 2))
+        return int(count), read, written
 
     def __iter__(self) -> Iterator[Completion]:
         """Every answer, in the order in which they came."""
@@ -221,6 +230,11 @@ def _read_from(path: Path) -> Iterator[None]:
         raise OutputError(
             f"the journal {path} cannot be read ({error}): it was damaged. Put a copy in its place, or start over with --fresh"
         ) from error
+
+
+def _moments(count: int, total: float, squares: float) -> tuple[float, float]:
+    mean = total / max(count, 1)
+    return mean, math.sqrt(max(squares / max(count, 1) - mean * mean, 0.0))
 
 
 def _digest(key: str, packed: bytes) -> bytes:

@@ -35,7 +35,7 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is to be expected of a whole run. `measured` answers stand behind it; with none, lengths are assumed."""
+    """What is to be expected of a whole run. `measured` answers are there already; of too few, lengths are `assumed`."""
 
     files: int
     documents: int
@@ -46,6 +46,7 @@ class Estimate:
     cost: Range | None
     seconds: float | None
     measured: int
+    assumed: bool
 
 
 class _Asked(NamedTuple):
@@ -57,12 +58,12 @@ class _Asked(NamedTuple):
 
 
 class _Measured(NamedTuple):
-    """What the answers of a preview came to, on average."""
+    """What the answers that are there came to: the mean of each, and how far it may be off."""
 
-    answers: int
-    read: float
-    written: float
-    seconds: float
+    answers: int = 0
+    read: tuple[float, float] = (0.0, 0.0)
+    written: tuple[float, float] = (0.0, 0.0)
+    seconds: float = 0.0
 
 
 def estimate(job: Job, out: Path, calls: Calls) -> Estimate:
@@ -71,16 +72,18 @@ def estimate(job: Job, out: Path, calls: Calls) -> Estimate:
     size = sum(row.place.length or len(row.document.text.encode()) for row in sample)
     asked = [_asked(job, row.document) for row in sample]
     measured = _measured(out)
-    total = round(len(sample) * max(expected_size(job.corpus) / size, 1.0)) if size else 0
+    grown = max(expected_size(job.corpus) / size, 1.0) if size and len(sample) == SAMPLE else 1.0
+    total = round(len(sample) * grown)
     total = min(total, calls.limit) if calls.limit else total
-    number, read, written = (_carried([one[i] for one in asked], total) for i in range(3))
-    if measured.answers >= ENOUGH:
-        read, written = (_scaled(number, mean) for mean in (measured.read, measured.written))
+    number, read, written = (_wider(_carried([one[i] for one in asked], total), _bounds(job)) for i in range(3))
+    assumed = measured.answers < ENOUGH
+    if assumed:
+        written = _wider(written, GUESSED)
     else:
-        written = Range(written.low * GUESSED[0], written.usual, written.high * GUESSED[1])
+        read, written = (_scaled(number, mean) for mean in (measured.read, measured.written))
     priced = calls.price_in or calls.price_out
     cost = Range(*((r * calls.price_in + w * calls.price_out) / 1e6 for r, w in zip(read, written, strict=True)))
-    seconds = number.usual * measured.seconds / calls.concurrency if measured.answers >= ENOUGH else None
+    seconds = number.usual * measured.seconds / calls.concurrency if not assumed else None
     return Estimate(
         files=len(job.corpus.files),
         documents=total,
@@ -91,6 +94,7 @@ def estimate(job: Job, out: Path, calls: Calls) -> Estimate:
         cost=cost if priced else None,
         seconds=seconds,
         measured=measured.answers,
+        assumed=assumed,
     )
 
 
@@ -111,6 +115,14 @@ def _asked(job: Job, document: Document) -> _Asked:
         more = _of_part(job, part)
         asked = _Asked(*(a + b for a, b in zip(asked, more, strict=True)))
     return asked
+
+
+def _bounds(job: Job) -> tuple[float, float]:
+    """How far the number of calls may be off: no text reaches the judge, or pairs are asked for once more and repaired."""
+    if not isinstance(job.spec, ReformulateSpec):
+        return 1.0, 1.0
+    most = 1 + job.spec.pairs * (2 if job.judge else 1)
+    return (1 + job.spec.pairs) / most, (most + 2) / most
 
 
 def _of_part(job: Job, part: Part) -> _Asked:
@@ -143,25 +155,28 @@ def _carried(values: Sequence[float], total: int) -> Range:
     return Range(max(mean * total - about, 0.0), mean * total, mean * total + about)
 
 
-def _scaled(number: Range, mean: float) -> Range:
-    return Range(*(value * mean for value in number))
+def _wider(found: Range, bounds: tuple[float, float]) -> Range:
+    return Range(found.low * bounds[0], found.usual, found.high * bounds[1])
+
+
+def _scaled(number: Range, each: tuple[float, float]) -> Range:
+    mean, about = each
+    return Range(number.low * max(mean - about, 0.0), number.usual * mean, number.high * (mean + about))
 
 
 def _measured(out: Path) -> _Measured:
     path = out / "journal" / ANSWERS
     if not path.is_file():
-        return _Measured(0, 0.0, 0.0, 0.0)
+        return _Measured()
     journal = SqliteJournal(path, lent=True)
     try:
-        spent = journal.spent()
-        count = max(spent.requests, 1)
+        count, read, written = journal.lengths()
         seconds, seen, until = 0.0, 0, time.monotonic() + 2.0
         for answer in journal:
             seconds, seen = seconds + answer.seconds, seen + 1
             if time.monotonic() > until:
                 break
-        return _Measured(
-            spent.requests, spent.prompt_tokens / count, spent.written_tokens / count, seconds / max(seen, 1)
-        )
+        errors = [WITHIN * spread / math.sqrt(max(count, 1)) for _, spread in (read, written)]
+        return _Measured(count, (read[0], errors[0]), (written[0], errors[1]), seconds / max(seen, 1))
     finally:
         journal.close()
