@@ -22,6 +22,7 @@ from recension.errors import (
     UsageError,
 )
 from recension.models.fake import FakeWriter
+from recension.models.fake_answers import written
 from recension.models.fake_server import FakeServer, Faults
 from recension.recipes.settings import build
 from recension.recipes.writing import (
@@ -83,6 +84,8 @@ def test_reformulate_writes_texts_with_their_lineage_and_accounts_for_every_pair
     assert len({row["id"] for row in found}) == len(found)
     assert report.sources == 8 and report.expansion > 0 and sum(report.dropped.values()) == proof.dropped
     assert report.dropped["empty"] == 1 and sum(report.scores.values()) >= report.written
+    assert report.acceptance["pairs"]["reached"] == 8 * 3 and report.acceptance["factuality"]["passed"] == report.written
+    assert report.acceptance["judge"]["reached"] == report.acceptance["cleaning"]["passed"]
     assert report.calls.answers == report.stages["pairs"]["answered"] + sum(report.stages["rewrite"].values()) + sum(
         report.stages["judge"].values()
     )
@@ -126,7 +129,7 @@ def test_a_budget_stops_the_run_and_a_larger_one_goes_on(server, tmp_path):
 
 def test_reparse_reads_the_answers_anew_and_asks_nobody(server, tmp_path):
     source = write_jsonl(tmp_path / "in.jsonl", rows(10))
-    reformulate(source, tmp_path / "out", spec_for(ReformulateSpec, server.url, pairs=3), QUICK)
+    reformulate(source, tmp_path / "out", spec_for(ReformulateSpec, server.url, pairs=3, longest=1.05), QUICK)
     asked = server.counts.received
     same = reparse(tmp_path / "out", tmp_path / "same")
     first = read(tmp_path / "out")
@@ -135,6 +138,8 @@ def test_reparse_reads_the_answers_anew_and_asks_nobody(server, tmp_path):
     strict = reparse(tmp_path / "out", tmp_path / "strict", ReparseSpec(accept=5))
     kept = [row["text"] for row in read(tmp_path / "strict")]
     assert kept == [row["text"] for row in first if row["score"] == 5] and strict.written < same.written
+    loose = reparse(tmp_path / "out", tmp_path / "loose", ReparseSpec(longest=5.0))
+    assert loose.dropped["judge: unanswered"] and "unparsable" not in loose.scores, "nobody read them"
     assert server.counts.received == asked
     assert recension.verify(tmp_path / "strict").sound
     with pytest.raises(UsageError, match="read from the answers of another run"):
@@ -156,6 +161,8 @@ def test_reparse_reads_as_far_as_the_run_did_and_knows_its_rules(server, tmp_pat
         reparse(tmp_path / "out", tmp_path / "no", ReparseSpec(accept=5))
     unjudged = spec_for(ReformulateSpec, server.url, pairs=1, judge="none")
     reformulate(source, tmp_path / "unjudged", unjudged, replace(QUICK, limit=1))
+    with pytest.raises(UsageError, match="--shortest is not above --longest"):
+        reparse(tmp_path / "out", tmp_path / "no", ReparseSpec(shortest=2.0, longest=1.0))
     with pytest.raises(UsageError, match="--accept: nobody judged"):
         reparse(tmp_path / "unjudged", tmp_path / "no", ReparseSpec(accept=5))
 
@@ -229,6 +236,8 @@ def test_compose_is_marked_as_generated(tmp_path):
     with FakeServer(answer=about_boats) as server:
         spec = build(ComposeSpec, {"writer": f"openai:fake@{server.url}", **drawn})
         compose(source, tmp_path / "out", spec)
+        with pytest.raises(UsageError, match="--topic-key topci: none of the first 12 rows"):
+            compose(source, tmp_path / "no", replace(spec, topic_key="topci"))
     found = read(tmp_path / "out")
     assert found and {row["origin"]["kind"] for row in found} == {"generated"}
     assert {row["style"] for row in found} == {"blog", "how-to"} and {row["topic"] for row in found} == {
@@ -289,6 +298,37 @@ def test_the_key_reaches_the_server_and_nothing_else(tmp_path, capfd, monkeypatc
     files = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len(files) > 6 and not any(b"sk-very-secret" in content for content in files)
     assert "secret" not in str(refused.value) + "".join(capfd.readouterr())
+
+
+def test_a_judge_on_another_server_has_a_key_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("OURS", "sk-of-the-writer")
+    monkeypatch.setenv("THEIRS", "sk-of-the-judge")
+    source = write_jsonl(tmp_path / "in.jsonl", rows(1))
+    with FakeServer(key="sk-of-the-writer") as writer, FakeServer(key="sk-of-the-judge") as judge:
+        spec = spec_for(ReformulateSpec, writer.url, pairs=1, judge=f"openai:large@{judge.url}", accept=1)
+        calls = replace(QUICK, api_key_variable="OURS", judge_key_variable="THEIRS")
+        report = reformulate(source, tmp_path / "out", spec, calls)
+        with pytest.raises(ModelError, match="openai:large.*refuses the key"):
+            reformulate(source, tmp_path / "no", spec, replace(calls, judge_key_variable=None))
+    assert sum(report.scores.values()) == 1 and judge.counts.completed == 2, "the probe and the text"
+
+
+def absent_minded(body: dict) -> str:
+    """Declines one text in words, forgets the score of every other, and gives it when asked again."""
+    wanted = body["response_format"]["json_schema"]["schema"]["properties"] if "response_format" in body else {}
+    if "genre_1" in wanted and "ferry of 100 " in body["messages"][1]["content"]:
+        return "I'm sorry, but I can't help with that."
+    if "score" in wanted:
+        return '{"score": 5, "analysis": ""}' if len(body["messages"]) > 2 else '{"analysis": "all is well"}'
+    return written(body)
+
+
+def test_an_object_that_says_nothing_is_asked_for_again_and_a_refusal_in_words_is_not(tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", rows(2))
+    with FakeServer(answer=absent_minded) as server:
+        report = reformulate(source, tmp_path / "out", spec_for(ReformulateSpec, server.url, pairs=1), QUICK)
+    assert report.dropped == {"pairs: refusal": 1} and "repair" not in report.stages["pairs"]
+    assert report.scores == {"5": 1} and report.stages["judge repair"] == {"answered": 1}
 
 
 KINDS = ("429", "500", "cut", "half-json", "wrong-schema", "wrong-type", "reset", "duplicate")

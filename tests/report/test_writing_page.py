@@ -22,6 +22,7 @@ REPORT = WritingReport(
     written=40,
     tokens=2_500,
     dropped={"score": 15, EVIL: 5},
+    acceptance={"pairs": {"reached": 60, "passed": 60}, "texts": {"reached": 60, "passed": 58}},
     stages={"pairs": {"answered": 12, "repair": 1}, "rewrite": {"answered": 58, "truncated": 2}},
     scores={"5": 20, "4": 10, "3": 10, "1": 9, "unparsable": 1},
     genres={EVIL: {"asked": 30, "kept": 20}, "letter": {"asked": 30, "kept": 20}},
@@ -37,6 +38,7 @@ def test_figures_and_the_papers_table_are_there():
     assert REPORT.expansion == 2.5 and "2.50 tokens for each token of a source" in page
     assert "80.0%" in page, "40 of 50 scored 3 or more, the unreadable one among them"
     assert "92.1%" in page and "198" in page, "the paper's own row"
+    assert "Acceptance, by stage" in page and "96.7%" in page, "58 of 60"
     lines = writing_summary_lines(REPORT)
     assert "66.7% of what was asked for" in lines[0] and any("cost 1.25" in line for line in lines)
     assert any("3 requests were under way" in line for line in lines)

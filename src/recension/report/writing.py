@@ -61,7 +61,9 @@ class CallFigures:
 
 @dataclass(frozen=True, slots=True)
 class WritingReport:
-    """What a writing verb did. `stages` counts what came of requests, `genres` pairs asked and kept by name."""
+    """What a writing verb did. `acceptance` counts texts that reached and passed each stage, `stages` what came of requests,
+    `genres` pairs asked and kept by name.
+    """
 
     title: str
     verb: str
@@ -76,6 +78,7 @@ class WritingReport:
     written: int
     tokens: int
     dropped: Mapping[str, int]
+    acceptance: Mapping[str, Mapping[str, int]]
     stages: Mapping[str, Mapping[str, int]]
     scores: Mapping[str, int]
     genres: Mapping[str, Mapping[str, int]]
@@ -124,6 +127,19 @@ def score_table(report: WritingReport) -> str:
 def _score_row(name: str, counts: Sequence[int], unparsable: int) -> tuple[str, ...]:
     share = percent(sum(counts[:3]), sum(counts) + unparsable)
     return (name, *(number(count) for count in counts), share, number(unparsable))
+
+
+def acceptance_table(report: WritingReport) -> str:
+    """How many of the texts that were asked for passed each stage on the way to being kept."""
+    if not report.acceptance:
+        return ""
+    asked = max(found.get("reached", 0) for found in report.acceptance.values())
+    rows = [
+        (stage, number(reached), number(passed), percent(passed, reached), percent(passed, asked))
+        for stage, found in report.acceptance.items()
+        for reached, passed in ((found.get("reached", 0), found.get("passed", 0)),)
+    ]
+    return table("Acceptance, by stage", ("Stage", "Reached it", "Passed", "Share", "Of all asked for"), rows)
 
 
 def stage_table(report: WritingReport) -> str:
@@ -237,7 +253,7 @@ def writing_page(report: WritingReport) -> str:
     ]
     for title, body in (
         ("Quality", score_table(report)),
-        ("Stages", stage_table(report)),
+        ("Stages", acceptance_table(report) + stage_table(report)),
         ("Coverage", genre_table(report) + matrix_table(report)),
         ("Examples", examples_of(report)),
     ):
@@ -255,7 +271,8 @@ def writing_summary_lines(report: WritingReport) -> list[str]:
     calls = report.calls
     lines = [sentence(report)]
     lines.append(
-        f"  {number(calls.answers)} answers, {number(calls.read_tokens)} tokens read and {number(calls.written_tokens)} written"
+        f"  {counted(calls.answers, 'answer')}, {number(calls.read_tokens)} tokens read and "
+        f"{number(calls.written_tokens)} written"
         + (f", cost {calls.cost:,.2f}" if calls.cost else "")
         + (f"; {number(calls.retried)} requests failed and went again" if calls.retried else "")
     )

@@ -33,7 +33,6 @@ from recension.recipes.writing.job import (
     Job,
     Spec,
     manifest_of,
-    names_of,
     prepare,
     records,
     specs_decided,
@@ -49,7 +48,7 @@ from recension.recipes.writing.session import (
     models_of,
     off_loop,
     opened,
-    options_of,
+    options_by_name,
 )
 from recension.recipes.writing.spec import Calls, ComposeSpec, ReformulateSpec, ReparseSpec, RephraseSpec
 from recension.recipes.writing.task import SCHEMAS, WriteTask
@@ -231,7 +230,7 @@ def _check_some(out: Path, job: Job, report: WritingReport) -> None:
 
 
 def _load(run: Run, session: Session, job: Job, calls: Calls, observer: Observer) -> None:
-    models = models_of(run, session, names_of(job), options_of(job.writing, calls), observer)
+    models = models_of(run, session, options_by_name(job.writing, calls, job.judge), observer)
     specs_decided(run, models.specs)
 
 

@@ -14,6 +14,7 @@ from recension.recipes.writing.desk import Desk, Prompt, Text, draw_of
 from recension.recipes.writing.reformulation import SHOWN
 from recension.recipes.writing.rows import Units, Written
 from recension.recipes.writing.spec import ComposeSpec
+from recension.recipes.writing.tally import WRITING
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Compose:
         trouble, detail = answer.trouble, answer.detail
         if not trouble and (found := flaw(seed, text, [], self.rules)) is not None:
             trouble, detail = found, text[:200]
+        units.tally.through(WRITING, "texts" if answer.trouble else "cleaning" if trouble else "")
         units.tally.count("genres", style, "asked")
         example = {"source": seed[:SHOWN], "text": text[:SHOWN], "genre": style, "audience": audience}
         if trouble:

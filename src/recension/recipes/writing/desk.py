@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 from recension.document import JSON, Document
 from recension.errors import UnansweredError
 from recension.identity import content_hash
+from recension.methods.writing.cleaning import is_refusal
 from recension.methods.writing.objects import find_object
 from recension.ports import Completion, Request, Writer
 from recension.randomness import document_key
@@ -18,6 +19,7 @@ from recension.recipes.writing.tally import Tally
 from recension.run.answers import Answers, request_for
 
 UNANSWERED = "unanswered"
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,18 @@ class Answer:
     @property
     def ok(self) -> bool:
         return not self.trouble
+
+
+@dataclass(frozen=True)
+class Form(Generic[Found]):
+    """What an answer in JSON has to be like. `read` makes of an object what is wanted of it, None where it is not there."""
+
+    schema: Mapping[str, JSON]
+    read: Callable[[Mapping[str, JSON]], Found | None]
+
+    def found_in(self, text: str) -> Found | None:
+        held = find_object(text, list(cast("Mapping[str, JSON]", self.schema["properties"])))
+        return None if held is None else self.read(held)
 
 
 @dataclass(frozen=True)
@@ -53,22 +67,24 @@ class Desk:
         return await self._ask(self._request(messages, draw, None), stage, tally)
 
     async def find(
-        self, messages: tuple[Mapping[str, str], ...], schema: Mapping[str, JSON], draw: int, stage: str, tally: Tally
-    ) -> dict[str, Any] | Answer:
-        """A JSON object in answer; where the first answer holds none, it is asked for once more."""
-        answer = await self._ask(self._request(messages, draw, schema), stage, tally)
+        self, messages: tuple[Mapping[str, str], ...], form: Form[Found], draw: int, stage: str, tally: Tally
+    ) -> Found | Answer:
+        """What an object in answer says; where the first answer holds none that can be used, it is asked for once more."""
+        answer = await self._ask(self._request(messages, draw, form.schema), stage, tally)
         if not answer.ok and answer.trouble != "truncated":
             return answer
-        wanted = list(cast("Mapping[str, JSON]", schema["properties"]))
-        found = find_object(answer.text, wanted)
+        found = form.found_in(answer.text)
+        if found is None and answer.ok and is_refusal(answer.text):
+            tally.count("stages", stage, "refusal")
+            return Answer("", "refusal", answer.text[:200])
         if found is None:
             tally.count("stages", stage, "repair")
             said = {"role": "assistant", "content": tamed(answer.text)}
             again = load_prompt("reformulate/repair").messages({"answer": Text(answer.text)})
             repaired = await self._ask(
-                self._request((*messages, said, again[1]), draw, schema), f"{stage} repair", tally
+                self._request((*messages, said, again[1]), draw, form.schema), f"{stage} repair", tally
             )
-            found = find_object(repaired.text, wanted)
+            found = form.found_in(repaired.text)
         if found is None:
             return answer if not answer.ok else Answer("", "unparsable", answer.text[:200])
         return found
@@ -131,4 +147,4 @@ async def together(*waiting: Any) -> list[Any]:
             task.cancel()
 
 
-__all__ = ["UNANSWERED", "Answer", "Desk", "Prompt", "Text", "draw_of", "load_prompt", "together"]
+__all__ = ["UNANSWERED", "Answer", "Desk", "Form", "Prompt", "Text", "draw_of", "load_prompt", "together"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from recension import __version__
-from recension.corpus import Corpus, Record, open_corpus, read_piece
+from recension.corpus import Corpus, Record, column_value, open_corpus, read_piece
 from recension.document import JSON, Kind
 from recension.errors import ManifestMismatchError, UsageError
 from recension.methods.writing.cleaning import Rules
@@ -34,6 +35,7 @@ SPECS: dict[str, type[Spec]] = {"reformulate": ReformulateSpec, "rephrase": Reph
 RECIPE_VERSION = 1
 UNKEYED = ("device",)  # where an hf: model runs
 WEIGHTS = ("name", "revision", "files")  # of what is known of a model: which it is, not how it is run
+LOOKED_AT = 100  # rows, for a column that --topic-key names
 JUDGED = ("pairs", "more_pairs", "judge", "repair")
 
 
@@ -81,7 +83,17 @@ def prepare(inputs: Sequence[str], out: Path, spec: Spec) -> Job:
     origin = None if isinstance(spec, ComposeSpec) else spec.source.origin
     verb = next(name for name, kind in SPECS.items() if isinstance(spec, kind))
     prompts = prompts_of(verb, spec)
-    return Job(verb, spec, tuple(inputs), open_corpus(inputs, reading_of(rows, origin), exclude=out), prompts)
+    job = Job(verb, spec, tuple(inputs), open_corpus(inputs, reading_of(rows, origin), exclude=out), prompts)
+    if isinstance(spec, ComposeSpec) and spec.topic_key is not None:
+        _check_topics(job, spec.topic_key)
+    return job
+
+
+def _check_topics(job: Job, name: str) -> None:
+    """A column that was named wrongly would be seen only in texts that are paid for."""
+    first = list(islice(records(job), LOOKED_AT))
+    if first and all(column_value(record, name) is None for record in first):
+        raise UsageError(f"--topic-key {name}: none of the first {len(first)} rows has anything in such a column")
 
 
 def prompts_of(verb: str, spec: Spec) -> dict[str, Prompt]:
@@ -169,11 +181,6 @@ def warm_up() -> None:
     """
     token_counter("embedded").total(["a"])
     pa.array(["a"])
-
-
-def names_of(job: Job) -> list[str]:
-    """The writers that a job asks."""
-    return [job.writing.writer, *([job.judge] if job.judge else [])]
 
 
 def specs_decided(run: Run, specs: Mapping[str, Mapping[str, JSON]]) -> None:

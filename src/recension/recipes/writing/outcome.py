@@ -53,6 +53,7 @@ def report_of(run: Run, job: Job, session: Session, budget: Budget) -> WritingRe
         written=sums.written,
         tokens=kept.get("tokens", 0),
         dropped=sums.dropped,
+        acceptance=counts.get("acceptance", {}),
         stages=counts.get("stages", {}),
         scores=counts.get("scores", {}),
         genres=counts.get("genres", {}),

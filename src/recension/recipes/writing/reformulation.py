@@ -11,13 +11,15 @@ from recension.methods.writing.cleaning import Rules, flaw, tidy
 from recension.methods.writing.judging import Verdict, read_verdict, unsupported, verdict_schema
 from recension.methods.writing.pairs import Pair, fresh_pairs, pairs_schema, read_pairs
 from recension.models.token_counts import TokenCounter
-from recension.recipes.writing.desk import Answer, Desk, Text, draw_of, load_prompt, together
+from recension.recipes.writing.desk import UNANSWERED, Answer, Desk, Form, Text, draw_of, load_prompt, together
 from recension.recipes.writing.rows import Units, Written
 from recension.recipes.writing.sources import Part, parts_of, unfit
 from recension.recipes.writing.spec import ReformulateSpec
+from recension.recipes.writing.tally import WRITING
 
 ROUNDS = 3  # of asking for pairs, until there are enough different ones
 SHOWN = 500  # characters of an example
+VERDICT = Form(verdict_schema(), read_verdict)
 
 
 class Draft(NamedTuple):
@@ -29,6 +31,7 @@ class Draft(NamedTuple):
     detail: str = ""
     verdict: Verdict | None = None
     unsupported: tuple[str, ...] = ()
+    stage: str = ""  # that set it aside
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Reformulate:
         drafts = await together(*(self._write(document, part, i, pair, units) for i, pair in enumerate(pairs)))
         missing = self.spec.pairs - len(pairs)
         why = trouble or Answer("", "too-few-pairs", f"{len(pairs)} different ones after {ROUNDS} rounds")
-        drafts += [Draft(Pair("", ""), trouble=f"pairs: {why.trouble}", detail=why.detail)] * missing
+        drafts += [Draft(Pair("", ""), trouble=f"pairs: {why.trouble}", detail=why.detail, stage="pairs")] * missing
         kept: list[Draft] = []
         siblings: list[str] = []
         for draft in drafts:  # in order, so that which sibling stays does not depend on who answers first
@@ -84,13 +87,13 @@ class Reformulate:
                     {"source": Text(part.text), "count": missing, "held": known}
                 )
             draw = draw_of(self.desk.seed, document, f"pairs {part.number}", number)
-            found = await self.desk.find(messages, pairs_schema(missing), draw, "pairs", units.tally)
+            found = await self.desk.find(messages, _pairs_form(missing), draw, "pairs", units.tally)
             if isinstance(found, Answer):
                 trouble = found
                 if found.trouble in ("unparsable", "truncated", "empty"):
                     continue
                 break
-            fresh, alike = fresh_pairs(read_pairs(found, missing), held)
+            fresh, alike = fresh_pairs(found, held)
             if alike:
                 units.tally.count("stages", "pairs", "alike", by=len(alike))
             held += fresh[:missing]
@@ -104,13 +107,13 @@ class Reformulate:
         values = {"source": Text(part.text), "genre": Text(pair.genre), "audience": Text(pair.audience)}
         draw = draw_of(self.desk.seed, document, f"rewrite {part.number}", number)
         answer = await self.desk.ask(prompt.messages(values), draw, "rewrite", units.tally)
-        return Draft(pair, tidy(answer.text), answer.trouble, answer.detail)
+        return Draft(pair, tidy(answer.text), answer.trouble, answer.detail, stage="" if answer.ok else "texts")
 
     def _clean(self, part: Part, draft: Draft, siblings: list[str]) -> Draft:
         if draft.trouble:
             return draft
         found = flaw(part.text, draft.text, siblings, self.rules)
-        return draft if found is None else draft._replace(trouble=found, detail=draft.text[:200])
+        return draft if found is None else draft._replace(trouble=found, detail=draft.text[:200], stage="cleaning")
 
     async def _rate(self, document: Document, part: Part, number: int, draft: Draft, units: Units) -> Draft:
         """The judge: limited consistency, and what the source does not support."""
@@ -118,19 +121,19 @@ class Reformulate:
             return draft
         messages = load_prompt("reformulate/judge").messages({"source": Text(part.text), "candidate": Text(draft.text)})
         draw = draw_of(self.judge.seed, document, f"judge {part.number}", number)
-        found = await self.judge.find(messages, verdict_schema(), draw, "judge", units.tally)
-        verdict = None if isinstance(found, Answer) else read_verdict(found)
-        if verdict is None:
-            units.tally.count("scores", "unparsable")
-            why = found if isinstance(found, Answer) else Answer("", "unparsable", str(found)[:200])
-            return draft._replace(trouble=f"judge: {why.trouble}", detail=why.detail)
+        verdict = await self.judge.find(messages, VERDICT, draw, "judge", units.tally)
+        if isinstance(verdict, Answer):
+            if verdict.trouble != UNANSWERED:  # which says nothing of the judge
+                units.tally.count("scores", "unparsable")
+            return draft._replace(trouble=f"judge: {verdict.trouble}", detail=verdict.detail, stage="judge")
         units.tally.count("scores", str(verdict.score))
         lacking = tuple(f"{one.kind}: {one.text}" for one in unsupported(part.text, draft.text, verdict))
         draft = draft._replace(verdict=verdict, unsupported=lacking)
         if verdict.score < self.spec.judging.accept:
-            return draft._replace(trouble="score", detail=f"{verdict.score}: {verdict.analysis[:200]}")
+            told = f"{verdict.score}: {verdict.analysis[:200]}"
+            return draft._replace(trouble="score", detail=told, stage="judge")
         if self.spec.judging.factuality and len(lacking) > self.spec.judging.max_unsupported:
-            return draft._replace(trouble="unsupported", detail="; ".join(lacking)[:300])
+            return draft._replace(trouble="unsupported", detail="; ".join(lacking)[:300], stage="factuality")
         return draft
 
     def _settle(self, document: Document, part: Part, drafts: list[Draft], units: Units) -> None:
@@ -138,6 +141,7 @@ class Reformulate:
         texts = [draft.text for draft in drafts if not draft.trouble]
         units.tally.count("kept", "tokens", by=self.counter.total(texts))
         for number, draft in enumerate(drafts, start=1):
+            units.tally.through(self._stages(), draft.stage)
             genre, audience = draft.pair.genre_name, draft.pair.audience_name
             example = {"source": part.text[:SHOWN], "text": draft.text[:SHOWN], "genre": draft.pair.genre,
                        "audience": draft.pair.audience}  # fmt: skip
@@ -159,3 +163,11 @@ class Reformulate:
                     judge=self.judge.model if self.judge else None,
                 )
             )  # fmt: skip
+
+    def _stages(self) -> tuple[str, ...]:
+        judged = ("judge", "factuality") if self.spec.judging.factuality else ("judge",)
+        return ("pairs", *WRITING, *(judged if self.judge else ()))
+
+
+def _pairs_form(count: int) -> Form[list[Pair]]:
+    return Form(pairs_schema(count), lambda found: read_pairs(found, count) or None)

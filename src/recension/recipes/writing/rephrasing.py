@@ -14,6 +14,7 @@ from recension.recipes.writing.reformulation import SHOWN
 from recension.recipes.writing.rows import Units, Written
 from recension.recipes.writing.sources import Part, parts_of, unfit
 from recension.recipes.writing.spec import RephraseSpec
+from recension.recipes.writing.tally import WRITING
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Rephrase:
             self._keep_source(document, units)
         asked = [(part, number, style) for part in parts for number, style in enumerate(self.styles, start=1)]
         answers = await together(*(self._write(document, part, style, units) for part, _, style in asked))
-        for (part, number, style), (text, trouble, detail) in zip(asked, answers, strict=True):
-            self._settle(document, (part, number, style), (text, trouble, detail), units)
+        for one, found in zip(asked, answers, strict=True):
+            self._settle(document, one, found, units)
         return units
 
     async def _write(self, document: Document, part: Part, style: str, units: Units) -> tuple[str, str, str]:
@@ -52,9 +53,11 @@ class Rephrase:
         messages = self.styles[style].messages({"source": Text(part.text)})
         answer = await self.desk.ask(messages, draw, style, units.tally)
         if not answer.ok:
+            units.tally.through(WRITING, "texts")
             return "", answer.trouble, answer.detail
         text = tidy(answer.text)
         found = flaw(part.text, text, [], self.rules[style])
+        units.tally.through(WRITING, "cleaning" if found else "")
         return text, found or "", text[:200] if found else ""
 
     def _settle(

@@ -104,6 +104,15 @@ def options_of(writing: WriterSettings, calls: Calls) -> WriterOptions:
     return WriterOptions(traffic, calls.api_key_variable, writing.device, writing.dtype)
 
 
+def options_by_name(writing: WriterSettings, calls: Calls, judge: str | None) -> dict[str, WriterOptions]:
+    """How each writer of a call is run. A judge on another server has a key of its own; one that writes too has but one."""
+    options = options_of(writing, calls)
+    named = {writing.writer: options}
+    if judge is not None:
+        named.setdefault(judge, replace(options, api_key_variable=calls.judge_key_variable or calls.api_key_variable))
+    return named
+
+
 @contextmanager
 def opened(out: Path, calls: Calls, observer: Observer, earlier: Path | None = None) -> Iterator[Session]:
     """A session over the journal of a run; what is under way at its end is waited for and kept."""
@@ -137,12 +146,12 @@ def opened(out: Path, calls: Calls, observer: Observer, earlier: Path | None = N
         answers.close(forget=not patient)
 
 
-def models_of(run: Run, session: Session, names: list[str], options: WriterOptions, observer: Observer) -> Models:
+def models_of(run: Run, session: Session, options: Mapping[str, WriterOptions], observer: Observer) -> Models:
     """Load the writers; what a server knows of the API is learnt once for a run, and part of its keys from then on."""
     writers: dict[str, Writer] = {}
     told = Told(session.answers, observer)
-    for name in dict.fromkeys(names):
-        writer = writers[name] = load_writer(name, options, told)
+    for name in options:
+        writer = writers[name] = load_writer(name, options[name], told)
         session.models = Models(writers, {})
         if isinstance(writer, OpenAIWriter):
             known: Any = run.manifest.decided.get("dialects", {})

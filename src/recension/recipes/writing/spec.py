@@ -88,6 +88,10 @@ class CleaningSettings:
         check_types(self)
         if self.least_coverage is not None and not 0 <= self.least_coverage <= 1:
             raise UsageError("--least-coverage is a share between 0 and 1")
+        if (self.shortest or 0) < 0 or (self.longest is not None and self.longest <= 0):
+            raise UsageError("--shortest is 0 or more, and --longest more than 0")
+        if self.shortest is not None and self.longest is not None and self.shortest > self.longest:
+            raise UsageError("--shortest is not above --longest: no text could be kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +226,9 @@ class Calls:
     patience: float = setting(300.0, "Seconds to wait for a server that answers nobody.", metavar="S", group="Calls")
     api_key_variable: str = setting(
         "OPENAI_API_KEY", "The environment variable with the key of the server.", metavar="NAME", group="Calls"
+    )
+    judge_key_variable: str | None = setting(
+        None, "The same for the server of --judge [default: that of the writer].", metavar="NAME", group="Calls"
     )
     max_requests: int | None = setting(None, "Stop at so many answers in all.", metavar="N", group="Budget")
     max_tokens: int | None = setting(

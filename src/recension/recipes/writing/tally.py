@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MOST_NAMES = 2_000  # names of one table in one shard; models make up new ones without end
 EXAMPLES = 3
 REST = "(others)"
+WRITING = ("texts", "cleaning")  # stages of what becomes of a text that was asked for
 
 
 class Tally:
@@ -24,6 +25,14 @@ class Tally:
             table = table[name] if name in table else table.setdefault(_free(table, name), {})
         last = names[-1] if names[-1] in table else _free(table, names[-1])
         table[last] = table.get(last, 0) + by
+
+    def through(self, stages: Sequence[str], failed: str) -> None:
+        """One text that was asked for, through the stages up to the one that set it aside; "" where none did."""
+        for stage in stages:
+            self.count("acceptance", stage, "reached")
+            if stage == failed:
+                return
+            self.count("acceptance", stage, "passed")
 
     def example(self, kind: str, **values: Any) -> None:
         """Keep it, if there are not enough of its kind."""
