@@ -259,6 +259,9 @@ def test_text_that_is_synthetic_already_is_refused_and_long_text_is_cut_into_lin
         rephrase(tmp_path / "two", tmp_path / "three", spec)
 
 
+    declared = spec_for(RephraseSpec, server.url, origin="generated", max_depth=0)
+    with pytest.raises(InputError, match="too-deep 3"):
+        rephrase(source, tmp_path / "declared", declared)
 def test_a_dead_server_fails_the_run_and_the_next_call_resumes(tmp_path):
     source = write_jsonl(tmp_path / "in.jsonl", rows(6))
     with FakeServer(faults=Faults(script=dict.fromkeys(range(4, 500), "reset"))) as server:
