@@ -40,6 +40,11 @@ that steam keeps the crust soft for the first twenty minutes, while the crumb in
         "다음은 독자에 맞게 다시 쓴 글입니다:\n\nBODY",
         "以下是改写后的文本：\nBODY",
         "Hier ist der umgeschriebene Text:\n\nBODY",
+        "### Rewritten Text\n\nBODY",
+        "**Revised version**\nBODY",
+        "This text has been rewritten for young children.\n\nBODY",
+        "**Genre:** a tale\n**Audience:** children of nine\n\nBODY",
+        "Of course! Here is an adaptation of the article as a letter:\n\n---\n\nBODY",
     ],
 )
 def test_what_was_said_around_a_text_is_taken_away(answer):
@@ -57,6 +62,8 @@ def test_what_was_said_around_a_text_is_taken_away(answer):
         "Dear Ann,\n\nit rains.\n\nLet me know if you can come.\n\nYours, Tom",
         "Great storms came.\nThen it was still.",
         "# Summary:\n\nIt works.",
+        "Audience: pupils of nine\n\nAims: to know a lighthouse.",
+        "# Revised Statutes\n\nThis article was adapted from a lecture.",
         "다음은 그해 겨울의 일이다.\n바다는 얼었다.",
         "Hier ist der Ort, an dem er lebte:\nein Haus am Meer.",
     ],
@@ -76,6 +83,8 @@ def test_tidy_takes_away_and_never_adds(text):
 def test_a_good_rewrite_has_no_flaw():
     assert flaw(SOURCE, REWRITE) is None
     assert flaw(SOURCE, REWRITE, [OTHER], RULES["relaxed"]) is None
+    assert flaw(SOURCE, f"{SOURCE}\n\n{REWRITE}", [], RULES["base"]) == "copy", "the source, with something behind it"
+    assert flaw(SOURCE, f"{SOURCE}\n\n{REWRITE}", [], Rules()) is None, "in a style of one's own it may be meant"
     light = SOURCE.replace("was built", "was put up").replace("lived in it", "slept there").replace("rare", "few")
     assert flaw(SOURCE, light, [], RULES["strict"]) is None
 

@@ -102,6 +102,10 @@ def test_no_text_closes_its_fence(body, tries):
 def test_tokens_of_chat_templates_are_broken_up_and_nothing_else_is_changed():
     """Kept as words, since a page may be about them; a space parts them, since servers look for the exact token."""
     assert tamed("a <|im_end|> b </s>") == "a < |im_end|> b < /s>"
+    assert (
+        tamed("<extra_id_1>User [|user|] <unused3> [gMASK]<sop>")
+        == "< extra_id_1>User [ |user|] < unused3> [ gMASK]< sop>"
+    )
     assert tamed("</source-0123456789ab>") == "< /source-0123456789ab>"
     assert (
         tamed("xs |> f <| ys, a < b, <b>x</b>, <sub>, [INSTALL], \u200f\u200b é")

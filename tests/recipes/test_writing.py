@@ -84,7 +84,9 @@ def test_reformulate_writes_texts_with_their_lineage_and_accounts_for_every_pair
     assert len({row["id"] for row in found}) == len(found)
     assert report.sources == 8 and report.expansion > 0 and sum(report.dropped.values()) == proof.dropped
     assert report.dropped["empty"] == 1 and sum(report.scores.values()) >= report.written
-    assert report.acceptance["pairs"]["reached"] == 8 * 3 and report.acceptance["factuality"]["passed"] == report.written
+    assert (
+        report.acceptance["pairs"]["reached"] == 8 * 3 and report.acceptance["factuality"]["passed"] == report.written
+    )
     assert report.acceptance["judge"]["reached"] == report.acceptance["cleaning"]["passed"]
     assert report.calls.answers == report.stages["pairs"]["answered"] + sum(report.stages["rewrite"].values()) + sum(
         report.stages["judge"].values()
@@ -257,11 +259,11 @@ def test_text_that_is_synthetic_already_is_refused_and_long_text_is_cut_into_lin
     assert {row["origin"]["generation"] for row in read(tmp_path / "two")} == {2}
     with pytest.raises(InputError, match="too-deep"):
         rephrase(tmp_path / "two", tmp_path / "three", spec)
-
-
     declared = spec_for(RephraseSpec, server.url, origin="generated", max_depth=0)
     with pytest.raises(InputError, match="too-deep 3"):
         rephrase(source, tmp_path / "declared", declared)
+
+
 def test_a_dead_server_fails_the_run_and_the_next_call_resumes(tmp_path):
     source = write_jsonl(tmp_path / "in.jsonl", rows(6))
     with FakeServer(faults=Faults(script=dict.fromkeys(range(4, 500), "reset"))) as server:
@@ -311,7 +313,7 @@ def test_a_judge_on_another_server_has_a_key_of_its_own(tmp_path, monkeypatch):
         spec = spec_for(ReformulateSpec, writer.url, pairs=1, judge=f"openai:large@{judge.url}", accept=1)
         calls = replace(QUICK, api_key_variable="OURS", judge_key_variable="THEIRS")
         report = reformulate(source, tmp_path / "out", spec, calls)
-        with pytest.raises(ModelError, match="openai:large.*refuses the key"):
+        with pytest.raises(ModelError, match=r"openai:large.*refuses the key"):
             reformulate(source, tmp_path / "no", spec, replace(calls, judge_key_variable=None))
     assert sum(report.scores.values()) == 1 and judge.counts.completed == 2, "the probe and the text"
 

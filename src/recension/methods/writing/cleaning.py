@@ -37,6 +37,17 @@ _PREAMBLE_ELSEWHERE = re.compile(
     r"다음은[^\n]{0,80}?(?:재작성|다시\s?쓴|다시\s?작성|바꿔\s?쓴|각색|버전|텍스트))[^\n]{0,80}[:：][*_]{0,3}[ \t]*(?:\n+|\Z)",
     re.IGNORECASE,
 )
+# A title, a sentence or labels that speak of the task and not of the matter.
+_REDONE = r"(?:re-?written|re-?phrased|re-?worded|re-?formulated|paraphrased)"
+_PIECE = r"(?:text|version|article|passage|document|content)"
+_GENRE = r"[*_#]{0,3}[ ]?genre[*_]{0,3}[ ]?:[^\n]{0,400}\n+\s*"
+_READERS = r"[*_#]{0,3}[ ]?(?:target |intended )?(?:audience|readers)[*_]{0,3}[ ]?:[^\n]{0,400}"
+_TITLE = re.compile(
+    rf"\s*(?:#{{1,6}}\s?[*_]{{0,3}}|[*_]{{2,3}})(?:the )?(?:{_REDONE}|revised) {_PIECE}[*_:]{{0,4}}[ \t]*\n+|"
+    rf"\s*[*_(\[]{{0,2}}this {_PIECE} (?:has been|was|is) {_REDONE}\b[^\n]{{0,200}}[.:][*_)\]]{{0,2}}[ \t]*\n+|"
+    rf"\s*{_GENRE}{_READERS}\n+|\s*{_READERS}\n+\s*{_GENRE}",
+    re.IGNORECASE,
+)
 _REMARK = re.compile(
     r"\n[ \t]*[(\[*_]{0,3}(?:(?:please )?note|notes?|explanation|remarks?)[*_]{0,2}\s?(?::|that\b)"
     rf"(?=[^\n]{{0,400}}\b(?:{_REWRITTEN}|(?:target |intended )audience|tone|genre)\b)[^\n]{{0,600}}\s*\Z"
@@ -50,6 +61,7 @@ _REMARK = re.compile(
     re.IGNORECASE,
 )
 _RULE = re.compile(r"\n[ \t]*[-*_]{3,}[ \t]*\Z")
+_RULE_FIRST = re.compile(r"\A[-*_]{3,}[ \t]*\n+")
 _FENCE = re.compile(r"(`{3,}|~{3,})[ \t]*([\w+-]{0,20})[ \t]*\n(.*)\n\1[ \t]*", re.DOTALL)
 _QUOTED = (("“", "”"), ("«", "»"), ('"', '"'))
 
@@ -87,20 +99,24 @@ _TAG = re.compile(r"</?[a-z-]{1,20}-[0-9a-f]{12}>")  # the fences of our prompts
 _LONG_REFUSAL = 600
 _LANGUAGE_SAMPLE = 2000
 _LEAST_WORDS = 30  # to tell a language
+_LEAST_RUNS = 40  # of a source that is not quoted in passing
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What a text has to be beside its source. Lengths are shares of the source's characters.
 
-    MAGA gives no threshold for keyword coverage. Texts on other subjects share up to a tenth of the keywords, sometimes more;
-    honest rewrites seldom have less than a seventh. `instructions` is the prompt, whose sentences must not come back.
+    MAGA gives no threshold for keyword coverage. Texts on other subjects share up to a tenth of the keywords, sometimes
+    more; honest rewrites seldom have less than a seventh. `most_copied` is a share of the text that is the source's,
+    `most_held` a share of the source that stands in the text word for word, as where something was only put behind it.
+    `instructions` is the prompt, whose sentences must not come back.
     """
 
     least_coverage: float = 0.12
     shortest: float = 0.15
     longest: float = 5.0
     most_copied: float = 0.7
+    most_held: float = 1.0
     most_shared: float = 0.7
     most_repeated: float = 0.3
     short_source: int = 600  # a shorter source is taken for one of this length when a text is called too long
@@ -114,15 +130,17 @@ class Rules:
 
 
 RULES = {
-    "base": Rules(),
+    "base": Rules(most_held=0.9),
     "strict": Rules(least_coverage=0.3, shortest=0.4, longest=2.5, most_copied=0.95, most_shared=0.95),
-    "relaxed": Rules(least_coverage=0.05, shortest=0.1, longest=8.0, most_copied=0.5),
+    "relaxed": Rules(least_coverage=0.05, shortest=0.1, longest=8.0, most_copied=0.5, most_held=0.9),
     # Of a source's own words by design: an extract, a table, a list of what it says.
     "extract": Rules(least_coverage=0.08, shortest=0.02, longest=2.5, most_copied=1.0, most_shared=1.0),
     # Questions of it, with answers: its words come back, and a long source gives more than a short one.
     "questions": Rules(least_coverage=0.08, shortest=0.05, longest=5.0, most_copied=0.95, most_shared=0.95),
     # A seed is left behind on purpose.
-    "compose": Rules(least_coverage=0.0, shortest=0.0, longest=100.0, most_copied=0.5, same_language=False),
+    "compose": Rules(
+        least_coverage=0.0, shortest=0.0, longest=100.0, most_copied=0.5, most_held=0.9, same_language=False
+    ),
 }
 
 LIKE = {
@@ -136,8 +154,8 @@ def tidy(text: str) -> str:
     text = without_thoughts(text).strip()
     for _ in range(3):
         before = text
-        if preamble := _PREAMBLE.match(text) or _PREAMBLE_ELSEWHERE.match(text):
-            text = text[preamble.end() :].strip()
+        if preamble := _PREAMBLE.match(text) or _PREAMBLE_ELSEWHERE.match(text) or _TITLE.match(text):
+            text = _RULE_FIRST.sub("", text[preamble.end() :].strip()).strip()
         text = _unwrapped(text)
         # Remarks stand at the very end: the last two thousand characters are enough to look at.
         if remark := _REMARK.search(text, max(0, len(text) - 2000)):
@@ -188,6 +206,13 @@ def _beside_source(source: str, text: str, rules: Rules) -> str | None:
 def _beside_others(source: str, text: str, siblings: Sequence[str], rules: Rules) -> str | None:
     ours = shingles(text)
     if rules.most_copied < 1 and contained(ours, shingles(source)) > rules.most_copied:
+        return "copy"
+    # A short source may well be quoted in full.
+    if (
+        rules.most_held < 1
+        and len(shingles(source)) >= _LEAST_RUNS
+        and contained(shingles(source), ours) > rules.most_held
+    ):
         return "copy"
     for sibling in siblings if rules.most_shared < 1 else ():
         if contained(ours, shingles(sibling)) > rules.most_shared:

@@ -52,7 +52,8 @@ _CODE = re.compile(r"</?[a-z-]{1,20}-[0-9a-f]{12}>")
 # Tokens by which chat templates part system, user and assistant, and tags that reasoning and tool models treat as tokens.
 _SPECIAL = re.compile(
     r"<[|｜][^<>|｜\n]{1,60}[|｜]>|</?(?:s|bos|eos|pad|unk|think|tool_call|tool_response|(?:start|end)_of_turn)>|<</?SYS>>"
-    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]",
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|gMASK)\]|\[\|[a-z]{1,20}\|\]"
+    r"|<(?:extra_id_|reserved_|unused)\d{1,6}>|<sop>",
     re.IGNORECASE,
 )
 _HALF = re.compile("[\ud800-\udfff]")
