@@ -83,7 +83,7 @@ def test_reformulate_writes_texts_with_their_lineage_and_accounts_for_every_pair
     assert json.loads(one["metadata"])["domain"] == "sea"
     assert len({row["id"] for row in found}) == len(found)
     assert report.sources == 8 and report.expansion > 0 and sum(report.dropped.values()) == proof.dropped
-    assert report.dropped["empty"] == 1 and sum(report.scores.values()) >= report.written
+    assert report.dropped["empty-text"] == 1 and sum(report.scores.values()) >= report.written
     assert (
         report.acceptance["pairs"]["reached"] == 8 * 3 and report.acceptance["factuality"]["passed"] == report.written
     )

@@ -32,7 +32,7 @@ class Compose:
         document = record.document
         seed = document.text[: self.spec.seed_characters].strip()
         if not seed:
-            units.lose("empty", "there is no text in it")
+            units.lose("empty-text", "there is no text in it")
             return units
         units.tally.count("kept", "documents")
         units.tally.count("kept", "source tokens", by=self.counter.total([seed]))

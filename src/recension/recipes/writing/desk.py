@@ -111,7 +111,9 @@ class Desk:
 def _read(found: Completion) -> Answer:
     """Cut off, empty, refused by a filter and rejected by the server are four things."""
     if found.finish == "rejected":
-        return Answer("", str(found.raw.get("why") or "rejected"), str(found.raw.get("error") or "")[:200])
+        why = str(found.raw.get("why") or "rejected")
+        # An answer can be too long as well, which is another matter.
+        return Answer("", "prompt-too-long" if why == "too-long" else why, str(found.raw.get("error") or "")[:200])
     if found.finish == "refused":
         return Answer("", "refused", _refusal(found.raw)[:200])
     if found.finish == "length":

@@ -31,7 +31,7 @@ class Rephrase:
         units = Units()
         document = record.document
         if (why := unfit(document, self.spec.source)) is not None:
-            if self.spec.mix_source == "interleave" and why[0] != "empty":
+            if self.spec.mix_source == "interleave" and why[0] != "empty-text":
                 self._keep_source(document, units)
             units.lose(*why)
             return units

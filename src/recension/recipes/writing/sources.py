@@ -23,9 +23,9 @@ def unfit(document: Document, chosen: SourceSettings) -> tuple[str, str] | None:
         return "too-deep", f"it went through {depth} models already; see --max-depth"
     words = len(document.text.split())
     if words == 0:
-        return "empty", "there is no text in it"
+        return "empty-text", "there is no text in it"
     if words < chosen.least_words:
-        return "too-short", f"{words} words; see --least-words"
+        return "short-source", f"{words} words; see --least-words"
     return None
 
 
