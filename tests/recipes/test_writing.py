@@ -114,7 +114,8 @@ def test_a_preview_and_an_estimate_come_before_the_money_and_the_preview_is_not_
     priced = (report.calls.read_tokens + 2 * report.calls.written_tokens) / 1e6
     assert blind.calls.low <= report.calls.answers <= blind.calls.high and blind.cost.low <= priced <= blind.cost.high
     after = plan_writing(source, out, spec)
-    assert not after.assumed and after.written_tokens.low <= report.calls.written_tokens <= after.written_tokens.high
+    assert not after.assumed and after.seconds.low <= after.seconds.usual <= after.seconds.high
+    assert after.written_tokens.low <= report.calls.written_tokens <= after.written_tokens.high
 
 
 def test_a_budget_stops_the_run_and_a_larger_one_goes_on(server, tmp_path):

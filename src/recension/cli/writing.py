@@ -156,7 +156,10 @@ def _show(plan: Any, calls: Calls, machine: bool) -> None:
     else:
         click.echo("  cost     unknown: give --price-in and --price-out, the money for a million tokens")
     if plan.seconds is not None:
-        click.echo(f"  time     {duration(plan.seconds)}, if the server bears {calls.concurrency} requests at once")
+        low, usual, high = map(duration, (plan.seconds.low, plan.seconds.usual, plan.seconds.high))
+        click.echo(f"  time     {usual} ({low} to {high}), with {calls.concurrency} at once, if the server bears it")
+    else:
+        click.echo("  time     unknown: it depends on the server")
     if plan.assumed:
         click.echo("the lengths of answers are assumed; --preview 10 measures them, and the run has those answers then")
     else:

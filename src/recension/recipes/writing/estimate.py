@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from statistics import fmean, pstdev
 from typing import NamedTuple
 
 from recension.corpus import expected_size
@@ -44,7 +45,7 @@ class Estimate:
     read_tokens: Range
     written_tokens: Range
     cost: Range | None
-    seconds: float | None
+    seconds: Range | None
     measured: int
     assumed: bool
 
@@ -63,7 +64,7 @@ class _Measured(NamedTuple):
     answers: int = 0
     read: tuple[float, float] = (0.0, 0.0)
     written: tuple[float, float] = (0.0, 0.0)
-    seconds: float = 0.0
+    seconds: tuple[float, float] = (0.0, 0.0)
 
 
 def estimate(job: Job, out: Path, calls: Calls) -> Estimate:
@@ -83,7 +84,7 @@ def estimate(job: Job, out: Path, calls: Calls) -> Estimate:
         read, written = (_scaled(number, mean) for mean in (measured.read, measured.written))
     priced = calls.price_in or calls.price_out
     cost = Range(*((r * calls.price_in + w * calls.price_out) / 1e6 for r, w in zip(read, written, strict=True)))
-    seconds = number.usual * measured.seconds / calls.concurrency if not assumed else None
+    seconds = Range(*(s / calls.concurrency for s in _scaled(number, measured.seconds))) if not assumed else None
     return Estimate(
         files=len(job.corpus.files),
         documents=total,
@@ -171,12 +172,13 @@ def _measured(out: Path) -> _Measured:
     journal = SqliteJournal(path, lent=True)
     try:
         count, read, written = journal.lengths()
-        seconds, seen, until = 0.0, 0, time.monotonic() + 2.0
+        seconds, until = list[float](), time.monotonic() + 2.0
         for answer in journal:
-            seconds, seen = seconds + answer.seconds, seen + 1
+            seconds.append(answer.seconds)
             if time.monotonic() > until:
                 break
-        errors = [WITHIN * spread / math.sqrt(max(count, 1)) for _, spread in (read, written)]
-        return _Measured(count, (read[0], errors[0]), (written[0], errors[1]), seconds / max(seen, 1))
+        took = (fmean(seconds), pstdev(seconds)) if seconds else (0.0, 0.0)
+        found = ((*read, count), (*written, count), (*took, len(seconds)))
+        return _Measured(count, *((mean, WITHIN * spread / math.sqrt(max(n, 1))) for mean, spread, n in found))
     finally:
         journal.close()
