@@ -219,9 +219,10 @@ def test_rephrase_keeps_the_source_beside_or_before_and_takes_styles_of_ones_own
     assert [row["text"] for row in sources] == [row["text"] for row in rows(6)]
     assert {row["origin"]["kind"] for row in sources} == {"unknown"} and sources[0]["id"] == "d0"
     assert found[1]["origin"]["parent"] == found[0]["id"] and recension.verify(tmp_path / "beside").units == 12
-    rephrase(
+    before = rephrase(
         source, tmp_path / "before", spec_for(RephraseSpec, server.url, style=("diverse-qa",), mix_source="append")
     )
+    assert any("source before it" in note for note in before.notes)
     assert all(row["text"].startswith("The ferry of") for row in read(tmp_path / "before"))
     with pytest.raises(UsageError, match="there is no such style"):
         rephrase(source, tmp_path / "no", spec_for(RephraseSpec, server.url, style=("haiku",)))

@@ -42,6 +42,7 @@ def test_figures_and_the_papers_table_are_there():
     lines = writing_summary_lines(REPORT)
     assert "66.7% of what was asked for" in lines[0] and any("cost 1.25" in line for line in lines)
     assert any("3 requests were under way" in line for line in lines)
+    assert any("80.0% of 50 scored 3 or more" in line for line in lines), "as in the table"
 
 
 def test_texts_and_names_are_never_markup_or_commands():

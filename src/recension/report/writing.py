@@ -280,7 +280,7 @@ def writing_summary_lines(report: WritingReport) -> list[str]:
         lines.append(
             f"  {number(calls.lost)} requests were under way when a call was cut off: they may be paid for twice"
         )
-    rated = sum(count for score, count in report.scores.items() if score.isdigit())
+    rated = sum(report.scores.values())  # what could not be read among them, as in the table
     if rated:
         good = sum(report.scores.get(str(score), 0) for score in (3, 4, 5))
         lines.append(f"  judged by {report.judge}: {percent(good, rated)} of {number(rated)} scored 3 or more")

@@ -10,6 +10,7 @@ from recension.recipes.pages import Story, run_card, yaml_config
 from recension.recipes.writing.job import Job
 from recension.recipes.writing.rows import COLUMNS, SCHEMA
 from recension.recipes.writing.session import Session
+from recension.recipes.writing.spec import RephraseSpec
 from recension.recipes.writing.tally import Tally, merge
 from recension.report.writing import CallFigures, Example, WritingReport, writing_page
 from recension.run.answers import Budget
@@ -80,6 +81,8 @@ def _notes(run: Run, job: Job, kept: dict[str, int]) -> tuple[str, ...]:
     notes.append("Tokens of sources and kept texts are those of the tokenizer in the package, whoever wrote the text.")
     if job.verb == "compose":
         notes.append("These texts are synthetic throughout. A corpus of nothing else is the baseline that collapses.")
+    if isinstance(job.spec, RephraseSpec) and job.spec.mix_source == "append":
+        notes.append("Each text has its source before it; the tokens are those of what was written behind it.")
     if kept.get("sources"):
         notes.append(f"{kept['sources']:,} sources stand beside their rewritings, as they were.")
     return tuple(notes)
