@@ -30,6 +30,7 @@ def names_in(candidate: str) -> list[str]:
         "It cost 5 million dollars, 50% of them lent, in the '90s and in 1990.",
         "1,200 ships ran 3.11.2, and three things came of it: 25 kilometres, two brothers.",
         "1. Serve.\n2. Sail.\n3) Walk.\n\n## 4. Rest\n| 5 | row |\nStep 6: go. Chapter 7. Here are 10 tips and 8 easy ways.",
+        "They served in the 1910s and sailed in the 1990s; so were the 1900s.",
         "H2O, COVID-19, GPT-4, 3D and 5G are names. See https://a.b/c/2231.html.",
     ],
 )
@@ -45,6 +46,7 @@ def test_numbers_that_the_source_supports_are_left_alone(candidate):
         ("thirty-seven ships, and seventeen more", ["thirty-seven", "seventeen"]),
         ("On 1920-03-07 version 3.17.2 came.", ["1920-03-07", "3.17.2"]),
         ("약300명이 왔다", ["300"]),
+        ("In the 1880s none sailed, and in 1995 twelve hundred.", ["1880s", "1995"]),
     ],
 )
 def test_numbers_that_it_does_not_support_are_found(candidate, invented):

@@ -50,6 +50,7 @@ _WORD = re.compile(r"[a-z]+(?:-[a-z]+)?")
 _SPOKEN = "|".join((*_SCALES, *sorted(_UNITS, key=len, reverse=True), *_ORDINALS))
 _WORDS = re.compile(rf"\b(?=[befhmnostz])(?:(?:{_SPOKEN})\b(?:[\s-]{{1,2}}(?:and\s)?)?){{1,9}}", re.IGNORECASE)
 _SUFFIX = re.compile(r"\s?(hundred|thousand|million|billion|trillion|bn|mn|[kmbt])\b", re.IGNORECASE)
+_DECADE = re.compile(r"([12]\d\d0)s")
 _LINK = re.compile(r"(?:https?://|www\.)\S{1,2000}")
 _RANGE_END = re.compile(r"\b(\d{2})(\d{2})\s?[-–/]\s?(\d{2})\b")
 _TIME = re.compile(r"\b(\d{1,2})(?::\d\d|(?:[:.]\d\d)?\s?[ap]\.?m\b|\so.clock)", re.IGNORECASE)
@@ -120,6 +121,9 @@ def stands_in(number: Number, source: Supported) -> bool:
     """Whether one reading of the number is among the values, all its parts are, or it is one of them, rounded."""
     if not number.values.isdisjoint(source.values) or any(_rounded(one, source) for one in number.values):
         return True
+    if decade := _DECADE.fullmatch(number.text):
+        first = int(decade[1])
+        return any(first <= value < first + (10 if first % 100 else 100) for value in source.values)
     parts = _parts(number.text)
     return len(parts) > 1 and all(part in source.values for part in parts)
 
@@ -147,7 +151,9 @@ def _in_digits(text: str, match: re.Match[str]) -> Number | None:
         values = scaled if len(suffix[1]) > 2 else values | scaled
     if after[:1] == "s" and len(match[0]) == 2:  # the '90s
         values |= {value + century for value in values for century in (1700, 1800, 1900, 2000)}
-    return Number(match[0], frozenset(values))
+    # A source that says 1844 supports the 1840s, and one that says the 1840s no single year but the first.
+    decade = after[:1] == "s" and not after[1:2].isalnum() and _DECADE.fullmatch(f"{match[0]}s")
+    return Number(f"{match[0]}s" if decade else match[0], frozenset(values))
 
 
 def _readings(text: str) -> list[Decimal]:
