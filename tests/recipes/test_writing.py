@@ -204,6 +204,11 @@ def test_a_writer_that_was_named_wrongly_leaves_the_folder_free(server, tmp_path
         rephrase(source, tmp_path / "out", build(RephraseSpec, {"writer": "openai:fake"}), QUICK)
     assert not (tmp_path / "out" / "manifest.json").exists() and not (tmp_path / "out" / "journal").exists()
     assert rephrase(source, tmp_path / "out", spec_for(RephraseSpec, server.url), QUICK).sources == 1
+    for judge in ("nonsense", "openai:large@http://127.0.0.1:9/v1"):
+        with pytest.raises(ModelError):
+            named = spec_for(ReformulateSpec, server.url, pairs=1, judge=judge)
+            reformulate(source, tmp_path / "judged", named, replace(QUICK, patience=0.1))
+    assert not (tmp_path / "judged" / "manifest.json").exists()
 
 
 def test_rephrase_keeps_the_source_beside_or_before_and_takes_styles_of_ones_own(server, tmp_path):

@@ -150,17 +150,21 @@ def models_of(run: Run, session: Session, options: Mapping[str, WriterOptions], 
     """Load the writers; what a server knows of the API is learnt once for a run, and part of its keys from then on."""
     writers: dict[str, Writer] = {}
     told = Told(session.answers, observer)
+    session.models = Models(writers, {})
     for name in options:
-        writer = writers[name] = load_writer(name, options[name], told)
-        session.models = Models(writers, {})
+        writers[name] = load_writer(name, options[name], told)
+    known: Any = run.manifest.decided.get("dialects", {})
+    learnt = dict(known)
+    for name, writer in writers.items():
         if isinstance(writer, OpenAIWriter):
-            known: Any = run.manifest.decided.get("dialects", {})
             if name in known:
                 writer.dialect = Dialect(**known[name])
-            else:
-                dialect = session.loop.run_until_complete(writer.learn())
-                run.decide("dialects", {**known, name: dialect.to_json()})
-                if not dialect.schema:
-                    observer.note(f"{writer.name}: the server knows no JSON schemas; answers are read as they come")
+                continue
+            dialect = session.loop.run_until_complete(writer.learn())
+            learnt[name] = dialect.to_json()
+            if not dialect.schema:
+                observer.note(f"{writer.name}: the server knows no JSON schemas; answers are read as they come")
+    if learnt != known:  # all at once: a judge that was named wrongly leaves the folder free
+        run.decide("dialects", learnt)
     session.models = Models(writers, {name: writer.spec for name, writer in writers.items()})
     return session.models
