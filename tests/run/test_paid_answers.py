@@ -206,11 +206,16 @@ def test_a_budget_holds_where_each_sign_is_many_tokens(tmp_path):
             return replace(await super().write(request), usage={"prompt_tokens": read, "completion_tokens": 9})
 
     budget = Budget(tokens=1500)
+    english = "The ferry crosses the strait at noon, and 1,200 people are on board. "
     writer, answers = Chinese(), Answers(tmp_path, budget)
     found = ask(answers, writer, ["渡船中午过海峡。" * 10 + str(n) for n in range(8)])
     assert any(isinstance(one, BudgetError) for one in found) and 3 < writer.calls < 8
     assert budget.exceeded(answers.spent) is None
     answers.close()
+    small = Answers(tmp_path / "small", Budget(tokens=9))
+    told = str(ask(small, FakeWriter(), [english * 10])[0])
+    assert "and the next may use 453 tokens" in told, "620 letters, 70 signs, 64 around them, 9 for the answer"
+    small.close()
 
 
 def test_whoever_stops_waiting_does_not_lose_the_answer(tmp_path):

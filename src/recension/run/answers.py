@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from string import ascii_letters
 
 from recension.document import JSON
 from recension.errors import BudgetError, ModelError, UnansweredError
@@ -16,11 +17,15 @@ from recension.identity import fingerprint
 from recension.ports import Completion, Request, Writer
 from recension.run.journal import ANSWERS, Ledger, Spent, SqliteJournal
 
+LETTERS_A_TOKEN = 2  # few, so that what a prompt may cost is not taken for less than it is
 AROUND = 64  # tokens that a chat template may put around the messages
 DOUBTED = 64  # rejections in a row that are doubted when a writer gives up
 BATCH = 512  # answers in one transaction
 MANY = 64  # answers that wait for the disk, from which on it is asked at once
 GATHERED = 0.005  # seconds for which more answers are waited for while they come one after the other
+
+
+_NO_LETTERS = dict.fromkeys(map(ord, f"{ascii_letters} \n"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +182,9 @@ class Answers:
         """Hold back the most that an answer can use; wait for others to give back what they did not use."""
         if not self._limited:
             return Spent()
-        # No tokenizer makes more tokens of a text than it has bytes; some make as many of Chinese, of digits or of code.
-        told = [*(message["content"] for message in request.messages), str(request.schema or "")]
-        length = sum(len(words.encode("utf-8", "replace")) for words in told)
+        told = "".join((*(message["content"] for message in request.messages), str(request.schema or "")))
         written = request.sampling.get("max_tokens")
-        most = Spent(1, length + AROUND, written if isinstance(written, int) else 0)
+        most = Spent(1, _at_most(told) + AROUND, written if isinstance(written, int) else 0)
         async with self._room:
             while (limit := self._budget.exceeded(_sum(_sum(self.spent, self._reserved), most))) is not None:
                 if self._reserved.requests == 0:
@@ -189,6 +192,7 @@ class Answers:
                         f"stopped at {limit}: {self.spent.requests:,} answers, "
                         f"{self.spent.prompt_tokens + self.spent.written_tokens:,} tokens"
                         + (f", {self._budget.price(self.spent):.2f} in money" if self._budget.cost is not None else "")
+                        + ("" if limit.startswith("--max-requests") else f", and the next may use {_told(most)}")
                         + "; all of them are kept: the same command with a larger budget goes on"
                     )
                 await self._room.wait()
@@ -233,6 +237,16 @@ class Answers:
                 done.set_exception(error)
         if self._kept:
             asyncio.get_running_loop().call_soon(self._hand_on)
+
+
+def _at_most(text: str) -> int:
+    """Tokens that a text may have: some tokenizers make one of each digit, sign or byte of Chinese, none many of a word."""
+    others = text.translate(_NO_LETTERS)
+    return (len(text) - len(others)) // LETTERS_A_TOKEN + len(others.encode("utf-8", "replace"))
+
+
+def _told(most: Spent) -> str:
+    return f"{most.prompt_tokens + most.written_tokens:,} tokens"
 
 
 def _counted(answer: Completion, held: Spent) -> Completion:
