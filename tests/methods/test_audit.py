@@ -166,6 +166,48 @@ def test_a_source_of_both_sides_is_held_out_on_both():
     assert shift.classifier(tables[0], tables[1], apart, 20, 0).value < 0.2
 
 
+def test_one_source_on_a_side_leaves_nothing_to_learn_from():
+    both = panel_of([[u for u in units_of("a few words more " * 60, "one", 40)], units_of("else " * 200, "two", 40)])
+    tables = [shift.features(both, side) for side in both.sides]
+    found = shift.classifier(tables[0], tables[1], shift.owned(both, both.sides), 20, 0)
+    assert all(math.isnan(value) for value in found)  # and not 0.5, which would say that they are alike
+
+
+def test_coverage_has_an_interval_and_a_p_value():
+    random = np.random.default_rng(4)
+
+    def vectors(rows: np.ndarray) -> np.ndarray:
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    one, same = (vectors(random.normal(size=(120, 8))) for _ in range(2))
+    few = vectors(one[:6].repeat(20, axis=0) + random.normal(0, 0.05, (120, 8)))
+    owner = shift.Owned(np.arange(240), np.arange(240))
+    alike, narrow = (shift.covering(one, other, owner, 40, 0)["coverage"] for other in (same, few))
+    assert alike.low < 0 < alike.high and alike.p > 0.05
+    assert narrow.value < 0.7 < narrow.human and narrow.high < 0 and narrow.p == 1 / 41
+    # Versions of the same texts cover what they are versions of; halves of pairs do not hold the same ones.
+    pairs = shift.Owned(np.arange(240), np.tile(np.arange(120), 2), paired=True)
+    version = shift.covering(one, one, pairs, 40, 0)["coverage"]
+    assert version.value == version.human and version.p == 1
+
+
+def test_false_discoveries_are_counted_with_all_that_was_tested():
+    assert resampling.stepped_up(np.array([0.04, 0.01, 0.5])) == pytest.approx([0.06, 0.03, 0.5])
+    assert resampling.stepped_up(np.array([0.03, 0.04])) == pytest.approx([0.04, 0.04])
+    assert len(resampling.stepped_up(np.zeros(0))) == 0
+
+
+def test_the_beginning_of_all_strata_holds_its_share_of_each():
+    def side(stratum: int, count: int) -> Side:
+        sizes = np.full(count, 10)
+        return Side(np.arange(count) * 10, sizes, np.arange(count), np.full(count, stratum))
+
+    strata = [side(0, 80), side(1, 20)]
+    chosen = np.repeat([0, 1], [80, 20])[resampling.interleaved(strata)[:50]]
+    assert np.bincount(chosen).tolist() == [40, 10]
+    assert (resampling.interleaved(strata[:1]) == np.arange(80)).all()
+
+
 def test_stepping_down_controls_the_family_and_keeps_the_order():
     random = np.random.default_rng(3)
     null = random.normal(size=(999, 20))
@@ -298,6 +340,20 @@ def test_spread_sees_narrow_levels_and_nothing_where_there_is_nothing():
     for other, low in ((two, False), (narrow, True)):
         tested = resampling.tested(spread.effects(one, other), spread.draws(one, other, 99, 0))
         assert (tested.adjusted[0] < 0.05) == low and (tested.low[0] > 0) == low
+
+
+def test_scores_of_pairs_are_swapped_as_pairs():
+    random = np.random.default_rng(5)
+    tokens, level = np.full(200, 100), random.normal(3, 0.5, 200)
+    sides = [
+        spread.Scored(100 * (mean + random.normal(0, 0.02, 200)), tokens, tokens // 5, tokens // 5, np.arange(200))
+        for mean in (level, 3 + 0.9 * (level - 3))
+    ]
+    p = []
+    for paired in (False, True):
+        drawn = spread.draws(*sides, 99, 0, paired)
+        p.append(resampling.tested(spread.effects(*sides), drawn).p[0])
+    assert p[1] == 1 / 100 < 0.05 < p[0]
 
 
 def test_pairs_are_swapped_as_pairs():

@@ -63,7 +63,7 @@ class FamilyResult(NamedTuple):
 
 
 class ShiftResult(NamedTuple):
-    """A figure of difference; `human` is the same figure between parts of the reference."""
+    """A figure of difference; `human` is the same figure between parts of the reference. None where there is none."""
 
     name: str
     value: float | None
@@ -71,6 +71,7 @@ class ShiftResult(NamedTuple):
     low: float | None
     high: float | None
     p: float | None
+    adjusted_p: float | None
 
 
 class IntegrityResult(NamedTuple):

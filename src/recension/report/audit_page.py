@@ -180,14 +180,14 @@ def _bigram(side: Sequence[tuple[str, float]], i: int) -> tuple[str, str]:
 def _shift(report: AuditReport, names: Sequence[str]) -> str:
     rows = [
         (SHIFT_NAMES.get(s.name, s.name), plain(s.value), plain(s.human),
-         f"{plain(s.low)} to {plain(s.high)}" if s.low is not None else "–", "–" if s.p is None else f"{s.p:.3g}")
+         f"{plain(s.low)} to {plain(s.high)}" if s.low is not None else "–", plain(s.adjusted_p, 3))
         for s in report.shift
     ]  # fmt: skip
-    body = table("Difference", ("Figure", "Candidate", "Within the reference", "95%", "p"), rows)
+    body = table("Difference", ("Figure", "Candidate", "Within the reference", "95%", "Adjusted p"), rows)
     body += (
         '<p class="terms">AUC: how well a linear classifier tells unseen passages apart, 0.5 being chance; its interval is '
-        "that of the AUC. Divergences: the interval is that of the excess over the reference's own halves. KL of Eq. 9 is a "
-        "distance of distributions, and so it stands here and not under contraction.</p>"
+        "that of the AUC. Divergences, coverage and density: the interval is that of the difference from the reference's own "
+        "halves. KL of Eq. 9 is a distance of distributions, and so it stands here and not under contraction.</p>"
     )
     owners, places = report.points
     if places:

@@ -90,6 +90,12 @@ def whole(sides: Sequence[Side]) -> Stretch:
     return joined([Stretch(side.starts, side.sizes) for side in sides])
 
 
+def interleaved(strata: Sequence[Side]) -> Ints:
+    """All units, in an order whose beginning holds its share of every stratum; of one stratum, the order they have."""
+    places = [(np.cumsum(side.sizes) - side.sizes) / max(1, side.words) for side in strata]
+    return np.argsort(np.concatenate(places), kind="stable")
+
+
 def observed(found: Match) -> tuple[Floats, Floats]:
     """The figures of both sides."""
     return figures_of(found.panel, whole(found.left), whole(found.right))
@@ -154,11 +160,14 @@ def _fields(side: Side) -> tuple[Ints, ...]:
     return side.starts, side.sizes, side.clusters, side.strata
 
 
-def _numbered(panel: Panel, side: Side) -> Ints:
-    """Clusters by name: the two of a pair have one number."""
+def pair_numbers(panel: Panel) -> Ints:
+    """The number of each cluster by its name: the two of a pair have one."""
     first: dict[str, int] = {}
-    numbers = np.array([first.setdefault(name, i) for i, name in enumerate(panel.clusters)], dtype=np.int64)
-    found: Ints = numbers[side.clusters]
+    return np.array([first.setdefault(name, i) for i, name in enumerate(panel.clusters)], dtype=np.int64)
+
+
+def _numbered(panel: Panel, side: Side) -> Ints:
+    found: Ints = pair_numbers(panel)[side.clusters]
     return found
 
 
@@ -219,6 +228,15 @@ def tested(effect: Floats, draws: Draws) -> Tested:
     count = len(null) + 1
     p = ((null >= seen).sum(axis=0) + 1) / count
     return Tested(effect + low, effect + high, apart.std(axis=0), p, stepped_down(seen, null))
+
+
+def stepped_up(p: Floats) -> Floats:
+    """P-values adjusted for the rate of false discoveries (Benjamini and Hochberg), for tests that were not drawn together."""
+    order = np.argsort(-p)
+    ranks = np.arange(len(p), 0, -1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(p[order] * len(p) / ranks))
+    return adjusted
 
 
 def stepped_down(seen: Floats, null: Floats) -> Floats:

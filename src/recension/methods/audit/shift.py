@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from recension.methods.audit.measures import Counted, counted
 from recension.methods.audit.panel import Panel, Side
-from recension.methods.audit.resampling import Match, interval, joined, permuted_pair, quarters, whole
+from recension.methods.audit.resampling import (
+    Match,
+    interval,
+    joined,
+    pair_numbers,
+    permuted_pair,
+    quarters,
+    shuffled,
+    whole,
+)
 from recension.methods.audit.words import BUCKETS
 
 Ints = NDArray[np.int64]
@@ -94,36 +103,41 @@ def features(panel: Panel, side: Side) -> NDArray[np.float32]:
 
 
 class Owned(NamedTuple):
-    """The clusters of the left units, then of the right ones, and numbers of their names: a source of both has one name."""
+    """The clusters of the left units, then of the right ones, and numbers of their names: a source of both has one name.
+
+    `paired` where the two clusters of one name are versions of one text.
+    """
 
     clusters: Ints
     names: Ints
+    paired: bool = False
 
 
-def owned(panel: Panel, sides: Sequence[Side]) -> Owned:
+def owned(panel: Panel, sides: Sequence[Side], paired: bool = False) -> Owned:
     clusters = np.concatenate([side.clusters for side in sides])
-    first: dict[str, int] = {}
-    numbers = np.array([first.setdefault(name, i) for i, name in enumerate(panel.clusters)], dtype=np.int64)
-    return Owned(clusters, numbers[clusters])
+    return Owned(clusters, pair_numbers(panel)[clusters], paired)
 
 
 def classifier(left: NDArray[np.float32], right: NDArray[np.float32], owner: Owned, count: int, seed: int) -> Shift:
     """The area under the curve of a linear classifier (ridge) on units it has not seen, nor any of their source.
 
-    0.5 is chance. The p-value permutes whole clusters; `human` is the same figure for two halves of the left clusters. A source
-    that stands on both sides is held out on both at once: else the classifier would know it as the other side's.
+    0.5 is chance. The p-value permutes whole clusters, and swaps pairs; `human` is the same figure for two halves of the left
+    clusters. A source that stands on both sides is held out on both at once: else the classifier would know it as the other
+    side's. Where a side has one source, nothing of it is left to learn from, and there is no figure.
     """
     clusters = owner.clusters
     table = np.concatenate([left, right]).astype(np.float64)
     owners = np.arange(len(table)) >= len(left)
     random = np.random.Generator(np.random.Philox(key=[seed + 2, 0]))
     gram = _centred(table)
-    labels = _label_sets(owners, clusters, count, random)
+    if min(len(np.unique(owner.names[owners == side])) for side in (False, True)) < 2:
+        return Shift(*[float("nan")] * 5)
+    labels = _label_sets(owners, owner, count, random)
     scores = _held_out(gram, labels, folds_of(owners, owner.names))
     areas = np.array([area(scores[:, k], labels[:, k] > 0) for k in range(labels.shape[1])])
     spread = []
     for _ in range(count):
-        half = _half(owners, clusters, random)
+        half = _half(owners, owner, random)
         spread.append(area(scores[half, 0], owners[half]))
     apart = np.array(spread) - np.mean(spread)
     low, high = interval(apart)
@@ -153,9 +167,13 @@ def _centred(table: Floats) -> Floats:
     return found
 
 
-def _label_sets(owners: NDArray[np.bool_], clusters: Ints, count: int, random: np.random.Generator) -> Floats:
-    """The true labels, then permuted ones, by whole clusters of about the same number on each side."""
-    distinct, numbers = np.unique(clusters, return_inverse=True)
+def _label_sets(owners: NDArray[np.bool_], owner: Owned, count: int, random: np.random.Generator) -> Floats:
+    """The true labels, then permuted ones, by whole clusters of about the same number on each side; of pairs, swapped ones."""
+    if owner.paired:
+        own = np.where(owners, 1.0, -1.0)
+        most = int(owner.names.max()) + 1
+        return np.stack([own, *(own * random.choice([-1.0, 1.0], most)[owner.names] for _ in range(count))], axis=1)
+    distinct, numbers = np.unique(owner.clusters, return_inverse=True)
     true = np.zeros(len(distinct))
     true[numbers] = np.where(owners, 1.0, -1.0)
     return np.stack([true[numbers], *(random.permutation(true)[numbers] for _ in range(count))], axis=1)
@@ -197,11 +215,12 @@ def area(scores: Floats, positive: NDArray[np.bool_]) -> float:
     return float((ranks[positive].sum() - above * (above + 1) / 2) / (above * below))
 
 
-def _half(owners: NDArray[np.bool_], clusters: Ints, random: np.random.Generator) -> NDArray[np.bool_]:
+def _half(owners: NDArray[np.bool_], owner: Owned, random: np.random.Generator) -> NDArray[np.bool_]:
+    """Half of the clusters of each side, or half of the pairs."""
     keep = np.zeros(len(owners), dtype=bool)
-    for side in (False, True):
-        own = owners == side
-        distinct, numbers = np.unique(clusters[own], return_inverse=True)
+    parts = (np.ones_like(owners),) if owner.paired else (~owners, owners)
+    for own in parts:
+        distinct, numbers = np.unique((owner.names if owner.paired else owner.clusters)[own], return_inverse=True)
         keep[own] = (random.permutation(len(distinct)) < max(1, len(distinct) // 2))[numbers]
     return keep
 
@@ -224,16 +243,61 @@ def coverage(reference: NDArray[np.float32], candidate: NDArray[np.float32]) -> 
     Both sides are cut to one size: with more points of one side the figures would mean something else.
     """
     size = min(len(reference), len(candidate))
-    near = min(NEIGHBOURS, size - 1)
+    pool = np.concatenate([reference[:size], candidate[:size]]).astype(np.float64)
+    found = _covered(2 - 2 * pool @ pool.T, np.arange(size), np.arange(size, 2 * size))
+    return float(found[0]), float(found[1])
+
+
+def _covered(apart: Floats, real: Ints, fake: Ints) -> Floats:
+    """Coverage and density of some points by as many others, from the distances of all."""
+    near = min(NEIGHBOURS, len(real) - 1)
     if near < 1:
-        return float("nan"), float("nan")
-    real, fake = reference[:size].astype(np.float64), candidate[:size].astype(np.float64)
-    own = 2 - 2 * real @ real.T
+        return np.full(2, np.nan)
+    own = apart[np.ix_(real, real)]
     np.fill_diagonal(own, np.inf)
     radius = np.partition(own, near - 1, axis=1)[:, near - 1]
-    across = 2 - 2 * real @ fake.T
-    inside = across <= radius[:, None]
-    return float(inside.any(axis=1).mean()), float(inside.sum() / (near * size))
+    inside = apart[np.ix_(real, fake)] <= radius[:, None]
+    return np.array([inside.any(axis=1).mean(), inside.sum() / (near * len(real))])
+
+
+def covering(
+    left: NDArray[np.float32], right: NDArray[np.float32], owner: Owned, count: int, seed: int
+) -> dict[str, Shift]:
+    """Coverage and density of halves of the left vectors by halves of the right ones, beside the same by their other halves.
+
+    The interval is that of what lies between the two. The p-value, for a difference of either sign, deals whole clusters out
+    anew, and swaps pairs.
+    """
+    pool = np.concatenate([left, right]).astype(np.float64)
+    apart = 2 - 2 * pool @ pool.T
+    owners = np.arange(len(pool)) >= len(left)
+    sides = np.flatnonzero(~owners), np.flatnonzero(owners)
+    most = min(map(len, sides))
+    random = np.random.Generator(np.random.Philox(key=[seed + 3, 0]))
+    draws = []
+    half = most // 2
+    for _ in range(count):
+        real, fake = (side[shuffled(owner.clusters[side], random)] for side in sides)
+        if owner.paired:  # halves of other pairs, as the other half of the reference is
+            ranks = random.permutation(int(owner.names.max()) + 1)[owner.names]
+            real, fake = (
+                sides[0][np.argsort(ranks[sides[0]], kind="stable")],
+                sides[1][np.argsort(-ranks[sides[1]], kind="stable")],
+            )
+        draws.append((_covered(apart, real[:half], fake[:half]), _covered(apart, real[:half], real[::-1][:half])))
+    across, within = np.array(draws).transpose(1, 0, 2)
+    null = []
+    for labels in _label_sets(owners, owner, count, random).T:
+        one, two = np.flatnonzero(labels < 0), np.flatnonzero(labels > 0)
+        size = min(len(one), len(two), most)
+        null.append(_covered(apart, one[:size], two[:size]))
+    off = np.abs(np.array(null) - np.mean(null[1:], axis=0))
+    p = ((off[1:] >= off[0]).sum(axis=0) + 1) / len(off)
+    low, high = interval(across - within)
+    return {
+        name: Shift(*(float(v) for v in (across[:, i].mean(), within[:, i].mean(), low[i], high[i], p[i])))
+        for i, name in enumerate(("coverage", "density"))
+    }
 
 
 def embedded(reference: NDArray[np.float32], candidate: NDArray[np.float32]) -> Embedded:

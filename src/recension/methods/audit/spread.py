@@ -70,8 +70,10 @@ def effects(reference: Scored, candidate: Scored) -> Floats:
     return found
 
 
-def draws(reference: Scored, candidate: Scored, count: int, seed: int) -> Draws:
-    """Permutations and halves of clusters, as for the other figures."""
+def draws(reference: Scored, candidate: Scored, count: int, seed: int, paired: bool = False) -> Draws:
+    """Permutations and halves of clusters, as for the other figures; the two of a pair have one number."""
+    if paired:
+        return _of_pairs(reference, candidate, count, seed)
     candidate = Scored(
         candidate.nats, candidate.tokens, candidate.unsure, candidate.sure,
         candidate.clusters + int(reference.clusters.max()) + 1,
@@ -84,6 +86,23 @@ def draws(reference: Scored, candidate: Scored, count: int, seed: int) -> Draws:
         border = len(reference.nats)
         permuted.append(effects(pool.only(order[:border]), pool.only(order[border:])))
         parts = [side.only(_shuffled(side.clusters, random)[: len(side.nats) // 2]) for side in (reference, candidate)]
+        halves.append(effects(*parts))
+    return Draws(np.array(permuted), np.array(halves))
+
+
+def _of_pairs(reference: Scored, candidate: Scored, count: int, seed: int) -> Draws:
+    """Pairs swapped, and halves of the pairs."""
+    pool = joined([reference, candidate])
+    own = np.arange(len(pool.nats)) < len(reference.nats)
+    most = int(pool.clusters.max()) + 1
+    permuted, halves = [], []
+    for number in range(count):
+        random = np.random.Generator(np.random.Philox(key=[seed, number]))
+        first = own != (random.random(most) < 0.5)[pool.clusters]
+        permuted.append(effects(pool.only(first), pool.only(~first)))
+        ranks = random.permutation(most)
+        order = [np.argsort(ranks[side.clusters], kind="stable") for side in (reference, candidate)]
+        parts = [side.only(o[: len(o) // 2]) for side, o in zip((reference, candidate), order, strict=True)]
         halves.append(effects(*parts))
     return Draws(np.array(permuted), np.array(halves))
 

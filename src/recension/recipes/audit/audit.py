@@ -14,15 +14,16 @@ from recension import __version__
 from recension.document import JSON
 from recension.errors import InputError, MissingExtraError, OutputError, UsageError
 from recension.methods.audit.picture import drawing_of
+from recension.methods.audit.resampling import pair_numbers
 from recension.models.embedders import load_embedder
 from recension.models.load import PriorOptions
-from recension.recipes.audit import samples, stages
+from recension.recipes.audit import stages
 from recension.recipes.audit.corpora import Corpora, TestSets, open_corpora, read_test_sets
 from recension.recipes.audit.counting import Counting, Keys, count, merge_states
 from recension.recipes.audit.outcome import Findings, ScoredSides, report_of
 from recension.recipes.audit.samples import SAMPLE, Design, folds_of, material, packed
 from recension.recipes.audit.spec import AuditEffort, AuditSpec, named_scorers
-from recension.recipes.audit.stages import AuditTexts, Bench, ScoreTask, first_words, scored
+from recension.recipes.audit.stages import AuditTexts, Bench, ScoreTask, first_of_all, scored
 from recension.recipes.pages import encodable, yaml_config
 from recension.recipes.priors import forget, load, options_of
 from recension.recipes.settings import flat
@@ -34,7 +35,7 @@ from recension.run.folder import output_path
 from recension.run.manifest import Manifest, Run, open_run
 from recension.run.progress import Observer, Silent
 
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 FEWEST_WORDS = 1_000
 MAPS = {"opentsne": "t-SNE by openTSNE", "exact": "exact t-SNE", "pca": "principal components"}
 
@@ -154,9 +155,10 @@ def _check_enough(words: int, job: _Job) -> None:
 def _score(bench: Bench, design: Design, spec: AuditSpec, options: PriorOptions) -> list[ScoredSides]:
     texts = AuditTexts(design, spec.scored_words)
     found = material(design).match
+    number_of = pair_numbers(found.panel) if found.paired else np.arange(len(found.panel.clusters))
     clusters = [
-        np.concatenate([side.clusters for side in part])[: len(first_words(whole, spec.scored_words).starts)]
-        for part, whole in zip((found.left, found.right), samples.sides(found), strict=True)
+        number_of[np.concatenate([side.clusters for side in part])][first_of_all(part, spec.scored_words)]
+        for part in (found.left, found.right)
     ]
     clusters.append(clusters[0])
     results = []

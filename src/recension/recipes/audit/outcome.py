@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recension.methods.audit import near, spread
 from recension.methods.audit.folds import Fold, contained
 from recension.methods.audit.measures import KINDS, NAMES, effects, figures_of
-from recension.methods.audit.resampling import Draws, left_out
+from recension.methods.audit.resampling import Draws, left_out, stepped_up
 from recension.methods.audit.verdict import Evidence, Verdict, judge
 from recension.recipes.audit import drivers
 from recension.recipes.audit.corpora import TestSets
@@ -28,6 +28,7 @@ from recension.report.audit import (
     ScorerResult,
     ShiftResult,
     Shown,
+    plain,
 )
 from recension.report.page import counted, percent
 
@@ -36,6 +37,7 @@ Floats = NDArray[np.float64]
 FEW_SOURCES, APART, FULL_RUN, LARGER = 20, 3.0, 0.7, 3
 LEVEL_BINS = 30
 MOST_QUESTIONS = 3
+SHIFTS = ("auc", "js_words", "js_bigrams", "kl_eq9", "coverage", "density")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +141,7 @@ def _evidence(found: Findings, figures: tuple[Floats, Floats], heard: NDArray[np
         first = np.where(heard, spread.effects(one.reference, one.chain), 0.0)
         # Only the first generation is scored; the others are taken as its multiples.
         rising = np.outer(np.arange(1, len(found.curve.effects) + 1), first)
-        drawn = spread.draws(one.reference, one.candidate, count, found.seed)
+        drawn = spread.draws(one.reference, one.candidate, count, found.seed, match.paired)
         blocks.append((effect, drawn, rising, spread.left_out(one.reference)))
         names += [f"{one.name}: {figure}" for figure in spread.FIGURES]
         families += ["perplexity"] * len(spread.FIGURES)
@@ -180,27 +182,23 @@ def _facts(found: Findings) -> list[CorpusFacts]:
 
 
 def _shift(found: Mapping[str, Any]) -> list[ShiftResult]:
-    keys = ("value", "human", "low", "high", "p")
-    rows = [
-        ShiftResult(name, *(found[name][key] for key in keys))
-        for name in ("auc", "js_words", "js_bigrams", "kl_eq9")
-        if name in found
-    ]
-    if found.get("embedded"):
-        one = found["embedded"][0]
-        rows += [ShiftResult(n, one[n], one[f"human_{n}"], None, None, None) for n in ("coverage", "density")]
-    return rows
+    keys = ("value", "human", "low", "high", "p", "adjusted_p")
+    names = [name for name in SHIFTS if name in found]
+    # A p-value is null where there was nothing to be tested.
+    tested = [name for name in names if found[name]["p"] is not None]
+    adjusted = dict(zip(tested, stepped_up(np.array([found[name]["p"] for name in tested])).tolist(), strict=True))
+    rows = [{**found[name], "adjusted_p": adjusted.get(name)} for name in names]
+    return [ShiftResult(name, *(row[key] for key in keys)) for name, row in zip(names, rows, strict=True)]
 
 
 def _coverage(found: Findings) -> dict[str, dict[str, float]]:
-    embedded = found.shift.get("embedded") or []
-    if not embedded:
+    kinds = ("coverage", "density")
+    if kinds[0] not in found.shift:
         return {}
-    rows = {
-        name: {n: one[n] for n in ("coverage", "density")} for name, one in zip(found.names[1:], embedded, strict=True)
-    }
-    human = {n: embedded[0][f"human_{n}"] for n in ("coverage", "density")}
-    return {f"{found.names[0]} (its other half)": human, **rows}
+    human, candidate = ({n: found.shift[n][which] for n in kinds} for which in ("human", "value"))
+    beside = [{n: one[n] for n in kinds} for one in found.shift["beside"]]
+    others = zip(found.names[2:], beside, strict=True)
+    return {f"{found.names[0]} (its other half)": human, found.names[1]: candidate, **dict(others)}
 
 
 def _points(found: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[tuple[float, float], ...]]:
@@ -310,7 +308,7 @@ def _notes(found: Findings, verdict: Verdict) -> list[str]:
     human = found.shift["auc"]["human"]
     if auc is not None and auc > 0.9:
         notes.append(
-            f"A classifier tells the two sides apart almost always (AUC {auc:.3f}, {human:.3f} within the reference). If "
+            f"A classifier tells the two sides apart almost always (AUC {auc:.3f}, {plain(human, 3)} within the reference). If "
             "their subjects differ, some figures differ for that alone: compare with a reference of the same subject, or "
             "within strata (--stratum-key)."
         )

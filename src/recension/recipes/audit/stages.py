@@ -18,7 +18,7 @@ from recension.methods.audit.chain import generations
 from recension.methods.audit.measures import NAMES, Stretch, effects, figures_of
 from recension.methods.audit.panel import Side, rewritten, spelt
 from recension.methods.audit.picture import POINTS, Drawing, placed
-from recension.methods.audit.resampling import Draws, draw, whole
+from recension.methods.audit.resampling import Draws, draw, interleaved, whole
 from recension.models.embedders import load_embedder
 from recension.models.load import PriorOptions
 from recension.ports import Ask
@@ -29,6 +29,7 @@ from recension.run.manifest import Run
 from recension.run.passes import Pass, run_pass
 from recension.run.progress import Observer, Progress
 
+Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 GENERATIONS = 5
@@ -173,9 +174,13 @@ class AuditTexts:
 
     def parts(self) -> tuple[list[str], list[str], list[str]]:
         found = material(self.design).match
-        left, right = (texts_of(found.panel, first_words(side, self.words)) for side in sides(found))
-        made = msgspec.msgpack.decode(artefact(self.design.out, CURVE).read_bytes())[1][: len(left)]
-        return left, right, made
+        places = [first_of_all(parts, self.words) for parts in (found.left, found.right)]
+        left, right = (
+            texts_of(found.panel, Stretch(side.starts[chosen], side.sizes[chosen]))
+            for side, chosen in zip(sides(found), places, strict=True)
+        )
+        made = msgspec.msgpack.decode(artefact(self.design.out, CURVE).read_bytes())[1]
+        return left, right, [made[i] for i in places[0].tolist()]
 
     def __call__(self) -> list[str]:
         return [text for part in self.parts() for text in part]
@@ -184,6 +189,13 @@ class AuditTexts:
 def first_words(side: Stretch, words: int) -> Stretch:
     count = int(np.searchsorted(np.cumsum(side.sizes), words)) + 1
     return Stretch(side.starts[:count], side.sizes[:count])
+
+
+def first_of_all(strata: Sequence[Side], words: int) -> Ints:
+    """The places of units that hold the first words of all strata, each in proportion to its size."""
+    order = interleaved(strata)
+    sizes = np.concatenate([part.sizes for part in strata])[order]
+    return order[: int(np.searchsorted(np.cumsum(sizes), words)) + 1]
 
 
 def scores(bench: Bench, number: int, task: ScoreTask, settings: Any, count: int) -> Floats:
@@ -208,23 +220,27 @@ class ShiftTask:
     drawing: Drawing
 
     def __call__(self, _: Chunk) -> bytes:
-        stuff = material(self.design)
+        stuff, count, seed = material(self.design), SHIFT_DRAWS, self.design.seed
         found = stuff.match
         chosen = []
         for parts in (found.left, found.right):
             side = Side(*(np.concatenate([getattr(part, f) for part in parts]) for f in Side.__slots__))
-            chosen.append(side.only(np.arange(min(SHIFT_UNITS, len(side.starts)))))
-        owner = shift.owned(found.panel, chosen)
+            chosen.append(side.only(interleaved(parts)[:SHIFT_UNITS]))
+        owner = shift.owned(found.panel, chosen, found.paired)
         tables = [shift.features(found.panel, side) for side in chosen]
         result: dict[str, Any] = {
-            "auc": shift.classifier(tables[0], tables[1], owner, SHIFT_DRAWS, self.design.seed)._asdict(),
-            **{n: v._asdict() for n, v in shift.excess(found, SHIFT_DRAWS, self.design.seed).items()},
+            "auc": shift.classifier(tables[0], tables[1], owner, count, seed)._asdict(),
+            **{n: v._asdict() for n, v in shift.excess(found, count, seed).items()},
         }
         if self.embedder != "none":
             model = load_embedder(self.embedder)
-            texts = [["".join(unit.surfaces).strip() for unit in units[:SHIFT_UNITS]] for units in stuff.units]
+            texts = [texts_of(found.panel, Stretch(side.starts, side.sizes)) for side in chosen]
+            texts += [["".join(unit.surfaces).strip() for unit in units[:SHIFT_UNITS]] for units in stuff.units[2:]]
             vectors = [model.embed(part) for part in texts]
-            result["embedded"] = [shift.embedded(vectors[0], other)._asdict() for other in vectors[1:]]
+            covered = shift.covering(vectors[0], vectors[1], owner, count, seed)
+            result |= {name: value._asdict() for name, value in covered.items()}
+            # Backwards: by pairs, the beginnings of all corpora are versions of the same texts.
+            result["beside"] = [shift.embedded(vectors[0], other[::-1])._asdict() for other in vectors[2:]]
             few = [part[: POINTS[self.drawing]] for part in vectors]
             owners = [i for i, part in enumerate(few) for _ in part]
             result["map"] = [owners, placed(np.concatenate(few), self.drawing).round(4).tolist()]
