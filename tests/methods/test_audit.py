@@ -73,6 +73,15 @@ def test_a_sample_counts_repeats_and_holds_the_budget(whole_fold):
     assert sum(total) >= 3_000 > sum(total[:-1])
 
 
+def test_a_sample_of_text_without_spaces_holds_the_budget_too():
+    """A passage of 600 characters is one word to white space, and 600 to an audit."""
+    fold = Fold(1_000)
+    for i in range(8):
+        fold.add([Item("".join(chr(0x4E00 + (i * 701 + k) % 3000) for k in range(3_000)), str(i), str(i))])
+    assert 1_000 <= sum(len(p.text) for p in fold.sample) < 2_000
+    assert fold.words == 24_000 and all(p.words == len(p.text) for p in fold.sample)
+
+
 def test_near_duplicates_are_found_as_often_as_the_bands_say():
     """Jaccard 0.8 in expectation: 95 % found; different texts: none."""
     random = np.random.default_rng(1)
@@ -167,7 +176,7 @@ def test_a_source_of_both_sides_is_held_out_on_both():
 
 
 def test_one_source_on_a_side_leaves_nothing_to_learn_from():
-    both = panel_of([[u for u in units_of("a few words more " * 60, "one", 40)], units_of("else " * 200, "two", 40)])
+    both = panel_of([units_of("a few words more " * 60, "one", 40), units_of("else " * 200, "two", 40)])
     tables = [shift.features(both, side) for side in both.sides]
     found = shift.classifier(tables[0], tables[1], shift.owned(both, both.sides), 20, 0)
     assert all(math.isnan(value) for value in found)  # and not 0.5, which would say that they are alike

@@ -15,6 +15,9 @@ import recension
 from recension import AuditEffort, AuditSpec, ProfileSpec
 from recension.cli.main import main
 from recension.errors import InputError, ManifestMismatchError, UsageError
+from recension.methods.audit.folds import Fold
+from recension.methods.audit.sample import Passage
+from recension.recipes.audit.samples import units_of_fold
 from tests.recipes.conftest import read, tree, write_jsonl
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples" / "human.jsonl.gz"
@@ -156,12 +159,26 @@ def test_scorers_count_only_where_several_agree(sides, tmp_path):
     assert all(figure.generations is None for figure in alone.figures if figure.family == "perplexity")
 
 
+def test_a_passage_that_stands_there_a_million_times_fills_the_budget_and_no_more():
+    fold = Fold(100)
+    fold.sample = [
+        Passage(1, 1, "one two three four five", "a", "a", "", 5, 1_000_000),
+        Passage(2, 2, "six", "b", "b", "", 1),
+    ]
+    assert 20 <= len(list(units_of_fold(fold, 30))) <= 22
+
+
 def test_one_text_file_on_a_side_is_one_source_and_never_healthy(tmp_path):
     texts = [row["text"] for row in rows()[:700]]
     (tmp_path / "one.txt").write_text("\n".join(texts[::2]))
     other = write_jsonl(tmp_path / "other.jsonl", [{"id": str(i), "text": text} for i, text in enumerate(texts[1::2])])
     report = recension.audit((tmp_path / "one.txt", other), tmp_path / "out", SPEC, ONE)
     assert report.level == "inconclusive" and any("source" in reason for reason in report.reasons)
+    # Halves of one source are all of it, so there is no interval, and none of no width.
+    raw = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    assert {family["low"] for family in raw["families"]} == {None} and raw["shift"][0]["value"] is None
+    assert all(isinstance(family["generations"], float) for family in raw["families"])
+    assert "nan" not in (tmp_path / "out" / "report.html").read_text() + (tmp_path / "out" / "summary.svg").read_text()
 
 
 def test_misuse_is_told_in_one_line(sides, tmp_path):

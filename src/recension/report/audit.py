@@ -184,7 +184,7 @@ def clean(value: Any) -> Any:
 def signed(value: float | None, places: int = 2) -> str:
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:+.{places}f}".replace("-", MINUS)
+    return f"{round(value, places) + 0.0:+.{places}f}".replace("-", MINUS)  # no minus zero
 
 
 def plain(value: float | None, digits: int = 4) -> str:
@@ -227,9 +227,8 @@ def audit_summary_lines(report: AuditReport) -> list[str]:
         lines.append(f"  {needed(report)}")
     auc = next((item for item in report.shift if item.name == "auc"), None)
     if auc is not None:
-        lines.append(
-            f"  shift: a classifier tells the sides apart with AUC {plain(auc.value, 3)} (chance is 0.5; no verdict)"
-        )
+        known = f"a classifier tells the sides apart with AUC {plain(auc.value, 3)} (chance is 0.5; no verdict)"
+        lines.append(f"  shift: {'no AUC, since a side has one source' if auc.value is None else known}")
     lines += [f"  {item.name}: {item.says}" for item in report.integrity]
     lines += [f"  note: {note}" for note in report.notes]
     return printable(lines)

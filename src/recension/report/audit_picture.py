@@ -6,7 +6,7 @@ Colours stand in it as they are, since not every program that shows an SVG knows
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from recension.errors import MissingExtraError, OutputError
 from recension.report.audit import AuditReport, FamilyResult, signed
@@ -41,8 +41,8 @@ def audit_picture(report: AuditReport) -> str:
 
 
 def _plot(families: Sequence[FamilyResult], height: int) -> list[str]:
-    low = min(0.0, *(min(f.low, -f.margin) for f in families))
-    high = max(1.0, *(max(f.high, f.margin) for f in families))
+    low = min(0.0, *(x for f in families for x in (f.generations, f.low, -f.margin) if math.isfinite(x)))
+    high = max(1.0, *(x for f in families for x in (f.generations, f.high, f.margin) if math.isfinite(x)))
     step = next((s for s in STEPS if (high - low) / s <= 7), STEPS[-1])
     first, last = math.floor(low / step), math.ceil(high / step)
 
@@ -66,13 +66,20 @@ def _plot(families: Sequence[FamilyResult], height: int) -> list[str]:
             f'<rect x="{ends[0]:.1f}" y="{middle - 10:.1f}" width="{ends[1] - ends[0]:.1f}" height="20" '
             f'fill="{_ink("wash")}"/>',
             _text(LEFT - 14, middle + 4, family.name, _ink("ink"), 13, "end"),
-            f'<path d="M{x(family.low):.1f} {middle:.1f}H{x(family.high):.1f}" stroke="{ink}" stroke-width="3"/>',
+            *_interval(family, middle, ink, x),
             f'<circle cx="{x(family.generations):.1f}" cy="{middle:.1f}" r="5" fill="{ink}"/>',
             _text(WIDTH - 20, middle + 4, signed(round(family.generations, 2) + 0.0), _ink("ink"), 13, "end"),
         ]
     says = "generations of collapse, 95 % intervals; above 0 is narrower; shaded: the margin"
     parts.append(_text(LEFT, height - 14, says, _ink("quiet"), 11.5))
     return parts
+
+
+def _interval(family: FamilyResult, middle: float, ink: str, x: Callable[[float], float]) -> list[str]:
+    """A line, and none where there is no interval."""
+    if not math.isfinite(family.low):
+        return []
+    return [f'<path d="M{x(family.low):.1f} {middle:.1f}H{x(family.high):.1f}" stroke="{ink}" stroke-width="3"/>']
 
 
 def _ink(name: str) -> str:

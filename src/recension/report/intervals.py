@@ -79,9 +79,12 @@ def interval_plot(
         for i, mark in enumerate(marks):
             y = middle + APART * (i - (len(marks) - 1) / 2)
             which = f"{series[i]}, {name}" if several else name
-            says = f"{which}: {mark.value:.4g}, 95% from {mark.low:.4g} to {mark.high:.4g}"
+            known_ends = math.isfinite(mark.low) and math.isfinite(mark.high)
+            says = f"{which}: {mark.value:.4g}" + (
+                f", 95% from {mark.low:.4g} to {mark.high:.4g}" if known_ends else ""
+            )
             told.append(says)
-            if math.isfinite(mark.low) and math.isfinite(mark.high):
+            if known_ends:
                 parts.append(
                     f'<line class="line tone{i % 2}" x1="{across(mark.low):.2f}" x2="{across(mark.high):.2f}" '
                     f'y1="{y:.2f}" y2="{y:.2f}"><title>{escape(says)}</title></line>'

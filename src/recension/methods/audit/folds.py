@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from recension.methods.audit import near
 from recension.methods.audit.near import Bands, bands_of
-from recension.methods.audit.sample import Passage, drawn, rank, stretches
+from recension.methods.audit.sample import Passage, drawn, rank, stretches, words_in
 from recension.methods.audit.words import BUCKETS, SEEDS, Hashes, bucketed, hashed_words, ngrams
 
 Ints = NDArray[np.int64]
@@ -111,7 +111,7 @@ class Fold:
                 text = item.text[start:end]
                 digest = rank(text.encode("utf-8", "replace"))
                 place = digest if fixed is None else fixed
-                if place <= worst and (words := len(text.split())):
+                if place <= worst and (words := words_in(text)):
                     found.append(Passage(place, digest, text, item.document, item.cluster, item.stratum, words))
         if found:
             self.sample = drawn([*self.sample, *found], self.budget)

@@ -51,7 +51,8 @@ class Evidence:
 
 
 class Placed(NamedTuple):
-    """One figure. `margin` and `generations` (value, low, high) are None where the curve does not move it."""
+    """One figure. `low` and `high` are no numbers where a side has one source; `margin` and `generations` (value, low, high)
+    are None where the curve does not move it."""
 
     name: str
     family: str
@@ -93,6 +94,9 @@ class Verdict:
 def judge(evidence: Evidence, words: int, fraction: float = FRACTION, sources: int | None = None) -> Verdict:
     """The verdict on `words` words of each side, of so many sources (of the side that has fewer)."""
     found = tested(evidence.effect, evidence.draws)
+    if sources is not None and sources < 2:  # halves of one source are all of it
+        nothing = np.full(len(evidence.names), math.nan)
+        found = found._replace(low=nothing, high=nothing)
     floor = np.abs(evidence.left_out).max(axis=0, initial=0.0)
     usable = _yardsticks(evidence.curve, floor)
     figures = tuple(
@@ -148,7 +152,7 @@ def _families(
     values = weights @ evidence.effect
     halves, permuted = evidence.draws.halves @ weights.T, evidence.draws.permuted @ weights.T
     apart = halves - halves.mean(axis=0)
-    low, high = interval(apart)
+    low, high = interval(apart) if np.isfinite(found.low).all() else (np.full(len(names), math.nan),) * 2
     scale = np.maximum(permuted.std(axis=0), 1e-12)
     p = stepped_down(values / scale, (permuted - permuted.mean(axis=0)) / scale)
     floors = np.abs(evidence.left_out @ weights.T).max(axis=0, initial=0.0)
@@ -227,6 +231,9 @@ def _listed(families: Sequence[Family]) -> str:
 
 def _said(family: Family) -> str:
     value, low, high = (round(figure, 2) + 0.0 for figure in (family.value, family.low, family.high))  # no minus zero
+    if math.isnan(low):
+        meaning = MEANINGS.get(family.name, "by scorers")
+        return f"{family.name.capitalize()} ({meaning}): {value:.2f} generations, without an interval."
     span = f"{value:.2f} generations (95% from {low:.2f} to {high:.2f})"
     margin = f"the margin of {family.margin:.2f}"
     ends = {

@@ -37,7 +37,7 @@ from recension.run.folder import output_path
 from recension.run.manifest import Manifest, Run, open_run
 from recension.run.progress import Observer, Silent
 
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 DENSITY = "density"
 DENSITY_BINS, FURTHEST = 24, 3  # of the histogram; documents shown of either end
 FEWEST_WORDS = 100

@@ -71,14 +71,19 @@ def material(design: Design) -> Material:
 
 def _median(fold: Fold) -> int:
     """The median length of the passages of a sample, in words."""
-    lengths = [passage.words for passage in fold.sample for _ in range(passage.times)]
-    return int(np.median(lengths)) if lengths else 0
+    if not fold.sample:
+        return 0
+    words, times = np.array([(passage.words, passage.times) for passage in fold.sample]).T
+    order = np.argsort(words, kind="stable")
+    ends = np.cumsum(times[order])
+    middle = np.searchsorted(ends, [(ends[-1] - 1) // 2, ends[-1] // 2], "right")
+    return int(words[order][middle].mean())
 
 
 def units_of_fold(fold: Fold, words: int) -> Iterable[Unit]:
-    """The units of a sample; a passage that stands there several times comes as often."""
+    """The units of a sample; a passage that stands there several times comes as often, if not beyond the budget."""
     for passage in fold.sample:
-        for _ in range(passage.times):
+        for _ in range(min(passage.times, fold.budget // passage.words + 1)):
             yield from units_of(passage.text, passage.cluster, words, passage.stratum)
 
 
