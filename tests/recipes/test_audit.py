@@ -16,7 +16,9 @@ from recension import AuditEffort, AuditSpec, ProfileSpec
 from recension.cli.main import main
 from recension.errors import InputError, ManifestMismatchError, UsageError
 from recension.methods.audit.folds import Fold
+from recension.methods.audit.panel import units_of
 from recension.methods.audit.sample import Passage
+from recension.recipes.audit.outcome import left_aside
 from recension.recipes.audit.samples import units_of_fold
 from tests.recipes.conftest import read, tree, write_jsonl
 
@@ -118,7 +120,11 @@ def test_narrow_text_fails_and_questions_in_it_are_found(sides, tmp_path):
     narrow = write_jsonl(tmp_path / "narrow.jsonl", few * 8)
     questions = write_jsonl(
         tmp_path / "questions.jsonl",
-        [{"query": few[0]["text"][:150]}, {"query": "What is the airspeed velocity of an unladen swallow here?"}],
+        [
+            {"query": few[0]["text"][:150]},
+            {"query": "Who is he?"},
+            {"query": "What is the airspeed velocity of an unladen swallow here?"},
+        ],
     )
     arguments = ["audit", str(sides[0]), str(narrow), "-o", str(tmp_path / "out"), "--budget", "4000", "--draws", "50"]
     arguments += [
@@ -138,6 +144,7 @@ def test_narrow_text_fails_and_questions_in_it_are_found(sides, tmp_path):
     raw = json.loads((tmp_path / "out" / "report.json").read_bytes())
     found = {item["name"]: (item["found"], item["of"]) for item in raw["integrity"]}
     assert found["evaluation set quiz"] == (1, 2)
+    assert "1 more are shorter" in raw["integrity"][-1]["says"]
     assert found["near-duplicates within narrow"][0] >= 7 * len(few)
     assert raw["drivers"][0]["candidate"] > raw["drivers"][0]["reference"]
 
@@ -166,6 +173,15 @@ def test_a_passage_that_stands_there_a_million_times_fills_the_budget_and_no_mor
         Passage(2, 2, "six", "b", "b", "", 1),
     ]
     assert 20 <= len(list(units_of_fold(fold, 30))) <= 22
+
+
+def test_strata_of_one_side_are_named():
+    one, other = (
+        units_of("a b c", "x", 30, "law"),
+        [*units_of("a", "x", 30, "law"), *units_of("b c d", "y", 30, "web")],
+    )
+    [said] = left_aside(("human", "made"), (one, other))
+    assert said.startswith("75.0% of the sample of made") and said.endswith("left aside: web.")
 
 
 def test_one_text_file_on_a_side_is_one_source_and_never_healthy(tmp_path):

@@ -171,5 +171,7 @@ def _error(hits: Ints, sizes: Ints, limit: int) -> float:
     looked = int(sizes.sum())
     if limit == int(_EMPTY) or not looked:
         return 0.0
+    if not hits.any():
+        return 3 / looked  # the rule of three: so many could be there, and none be met
     apart = hits - hits.sum() / looked * sizes
     return float(1.96 * np.sqrt((apart**2).sum() * (1 - limit / int(_EMPTY))) / looked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recension.methods.audit import near, spread
-from recension.methods.audit.folds import Fold, contained
+from recension.methods.audit.folds import SKETCHED, Fold, contained
 from recension.methods.audit.measures import KINDS, NAMES, effects, figures_of
+from recension.methods.audit.panel import Unit
 from recension.methods.audit.resampling import Draws, left_out, stepped_up
 from recension.methods.audit.verdict import Evidence, Verdict, judge
 from recension.recipes.audit import drivers
@@ -37,6 +39,7 @@ Floats = NDArray[np.float64]
 FEW_SOURCES, APART, FULL_RUN, LARGER = 20, 3.0, 0.7, 3
 LEVEL_BINS = 30
 MOST_QUESTIONS = 3
+MOST_NAMED = 5  # strata
 SHIFTS = ("auc", "js_words", "js_bigrams", "kl_eq9", "coverage", "density")
 
 
@@ -226,13 +229,17 @@ def _integrity(found: Findings) -> list[IntegrityResult]:
     says = f"{share_of(kin, 'candidate document')} have a near-duplicate in the reference"
     rows.append(IntegrityResult("near-duplicates across", kin.hits, kin.looked, says))
     hit, looked = contained(candidate.runs, reference.runs)
-    error = 196 * float(np.sqrt(hit / looked * (1 - hit / looked) / looked)) if looked else 0.0
-    says = (
-        f"{percent(hit, looked)} (± {error:.2g}, of {counted(looked, 'run')}) of its different runs of 13 words stand in "
-        "the reference"
-    )
+    sampled = max(len(candidate.runs), len(reference.runs)) >= SKETCHED
+    error = f" (± {100 * error_of(hit, looked):.2g} points: a sample)" if sampled else ""
+    says = f"{percent(hit, looked)}{error} of its {counted(looked, 'different run')} of 13 words stand in the reference"
     rows.append(IntegrityResult("copying from the reference", hit, looked, says))
     return [*rows, *integrity_of(found.tests, candidate)]
+
+
+def error_of(hit: int, looked: int) -> float:
+    """Half of the 95 % interval of a share (Agresti and Coull), which is not 0 where nothing was hit."""
+    share = (hit + 2) / (looked + 4)
+    return 1.96 * float(np.sqrt(share * (1 - share) / (looked + 4)))
 
 
 def share_of(found: near.Found, what: str) -> str:
@@ -253,6 +260,9 @@ def integrity_of(tests: TestSets, candidate: Fold) -> list[IntegrityResult]:
             f"{len(full):,} of {counted(len(questions), 'question')} stand in the candidate (70% of their runs of eight "
             f"words or more), {some:,} share a run with it"
         )
+        short = sum(of == number and not places for of, _, places in tests.questions)
+        if short:
+            says += f"; {short:,} more are shorter than that and cannot be looked for"
         if full:
             says += "; such as: " + " / ".join(text[:80] for text in full[:MOST_QUESTIONS])
         rows.append(IntegrityResult(f"evaluation set {name}", len(full), len(questions), says))
@@ -284,6 +294,24 @@ def levels_of(one: Floats, two: Floats) -> tuple[tuple[float, ...], list[tuple[i
     return tuple(edges.tolist()), counts
 
 
+def left_aside(names: Sequence[str], corpora: Sequence[Sequence[Unit]]) -> list[str]:
+    """What is said of strata that only one side has, and that are therefore compared with nothing."""
+    words: tuple[Counter[str], Counter[str]] = Counter(), Counter()
+    for count, units in zip(words, corpora[:2], strict=True):
+        for unit in units:
+            count[unit.stratum] += len(unit.surfaces)
+    said = []
+    for name, mine, theirs in zip(names[:2], words, words[::-1], strict=True):
+        alone = [stratum for stratum, _ in mine.most_common() if stratum not in theirs]
+        if alone:
+            share = percent(sum(mine[stratum] for stratum in alone), mine.total())
+            named = ", ".join(stratum[:40] for stratum in alone[:MOST_NAMED]) + (", …" if alone[MOST_NAMED:] else "")
+            said.append(
+                f"{share} of the sample of {name} is of strata that the other side lacks, and left aside: {named}."
+            )
+    return said
+
+
 def _notes(found: Findings, verdict: Verdict) -> list[str]:
     notes = []
     match, facts = found.material.match, _facts(found)
@@ -304,6 +332,7 @@ def _notes(found: Findings, verdict: Verdict) -> list[str]:
         )
     if len(match.budgets) > 1:
         notes.append(f"Compared within {len(match.budgets)} strata, in equal amounts.")
+    notes += left_aside(found.names, found.material.units)
     auc = found.shift["auc"]["value"]
     human = found.shift["auc"]["human"]
     if auc is not None and auc > 0.9:
