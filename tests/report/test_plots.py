@@ -6,7 +6,10 @@ import xml.etree.ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_edit_page import contrast
 
+from recension.report.overlay import SHADES
+from recension.report.page import PALETTE
 from recension.report.plots import HEIGHT, WIDTH, Labels, histogram, line_chart
 
 LABELS = Labels("A title", "across", "up")
@@ -70,3 +73,9 @@ def test_lines_rise_with_their_numbers():
 def test_tiny_and_single_values_have_an_axis():
     assert "0.001" in line_chart({"a": [(1, 0.001)]}, LABELS)
     svg(line_chart({"a": [(1, 0.0)]}, LABELS))
+
+
+@pytest.mark.parametrize("name", SHADES)
+def test_further_corpora_on_a_map_can_be_seen(name):
+    for theme in range(2):
+        assert contrast(PALETTE["paper"][theme], SHADES[name][theme]) >= 3

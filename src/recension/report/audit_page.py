@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from recension.report.audit import LEVELS, SHIFT_NAMES, AuditReport, FigureResult, lead, name_of, needed, plain, signed
 from recension.report.intervals import Mark, interval_plot
-from recension.report.overlay import map_plot
+from recension.report.overlay import map_plot, map_style
 from recension.report.page import (
     asset,
     closing,
@@ -24,7 +24,9 @@ from recension.report.plots import Labels, curve_chart
 
 __all__ = ["LEVELS", "audit_page"]
 
-_CONTRACTION = """Is the text narrower? Both sides are cut to the same number of words, in passages of the same length. The
+CURVES = 2  # of each family
+
+_CONTRACTION = """Is the text narrower? Both sides are cut to {words} words, in passages of {unit} words at most. The
 unit is the generation: what retraining a small word model on its own output does to these figures, starting from this
 reference. 0 is the reference itself, 1 is the first generation. Dots with intervals above the dashed line of 0 are narrower;
 a family counts only where its whole interval lies above its margin."""
@@ -47,7 +49,8 @@ def audit_page(report: AuditReport) -> str:
     )
     parts.append(f"<section>{figures(_headline(report))}</section>\n")
     parts.append(worth_knowing(report.notes))
-    parts += [_section("Contraction", _CONTRACTION, _contraction(report))]
+    told = _CONTRACTION.format(words=number(report.words), unit=number(report.unit))
+    parts += [_section("Contraction", told, _contraction(report))]
     parts += [_section("What drives it", "", _drivers(report))]
     parts += [_section("Shift", _SHIFT, _shift(report, names))]
     if report.scorers:
@@ -57,7 +60,7 @@ def audit_page(report: AuditReport) -> str:
     shown = table("Settings", ("Name", "Value"), list(report.settings.items()), texts=2)
     parts.append(f'<section><div class="settings">{shown}</div></section>\n')
     parts.append("</main>\n<footer>One file, no network: it can be kept and sent as it is.</footer>\n</div>\n")
-    return opening(title, asset("audit.css")) + "".join(parts) + closing()
+    return opening(title, asset("audit.css") + map_style()) + "".join(parts) + closing()
 
 
 _SCORERS = """How probable models find the text. Narrow text has fewer surprising passages and more tokens a model is sure of.
@@ -71,11 +74,10 @@ def _section(title: str, lead_text: str, body: str) -> str:
 
 
 def _headline(report: AuditReport) -> list[tuple[str, str, str]]:
-    found = [(f.name, signed(f.generations), "generations: " + f.state) for f in report.families[:2]]
+    found = [(f.name, signed(f.generations), "generations: " + f.state) for f in report.families[:3]]
     auc = next((item for item in report.shift if item.name == "auc"), None)
     if auc is not None:
         found.append(("told apart (AUC)", plain(auc.value, 3), f"{plain(auc.human, 3)} within the reference"))
-    found.append(("compared", number(report.words), "words of each side"))
     return found
 
 
@@ -86,9 +88,16 @@ def _contraction(report: AuditReport) -> str:
     if rows:
         plots.append(interval_plot(rows, Labels("Families, in generations of collapse", "generations", ""), zero=True))
         plots.append(interval_plot(placed, Labels("Figures on the curve", "generations", ""), zero=True))
-    plots += [_curve(report, f) for f in report.figures if f.generations is not None and report.curve[f.name]][:4]
+    plots += [_curve(report, figure) for figure in _curved(report)]
     plots.append(_buckets(report))
     return f'<div class="plots">{"".join(plots)}</div>\n<p></p>' + _figure_table(report) + _family_table(report)
+
+
+def _curved(report: AuditReport) -> list[FigureResult]:
+    """The figures whose curves are drawn: of every family the first ones that have one."""
+    known = [f for f in report.figures if f.generations is not None and report.curve[f.name]]
+    families = dict.fromkeys(f.family for f in known)
+    return [f for family in families for f in [f for f in known if f.family == family][:CURVES]]
 
 
 def _curve(report: AuditReport, figure: FigureResult) -> str:
@@ -109,7 +118,7 @@ def _buckets(report: AuditReport) -> str:
     }
     scaled = {name: [(x * 100 / max(1, len(line) - 1), y) for x, y in line] for name, line in sides.items()}
     return curve_chart(
-        scaled, Labels("Share of hash buckets, fullest first", "percent of the buckets", "share (log10)")
+        scaled, Labels("Share of hash buckets, fullest first, at equal size", "percent of the buckets", "share (log10)")
     )
 
 
@@ -126,7 +135,8 @@ def _figure_table(report: AuditReport) -> str:
     told = (
         '<p class="terms">Effect: natural logarithm of the ratio, above 0 where the candidate is narrower. The p-value says '
         "how often dealing the documents out anew gives as much, adjusted for the number of figures. No margin and no "
-        "generation: the collapse curve does not move this figure clearly here, so it is shown and has no say.</p>"
+        "generation: the collapse curve does not move this figure clearly here, so it is shown and has no say. The curve "
+        "ends at five generations: 5 is that or more.</p>"
     )
     return table("Every figure", head, rows, texts=2) + told
 

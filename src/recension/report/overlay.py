@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from recension.report.page import escape
+from recension.report.page import Shade, colours, escape
 from recension.report.plots import HEIGHT, WIDTH, Labels, empty, frame
 
 EDGE, TOP, BOTTOM = 14, 44, 14
 SHAPES = 5
+SHADES: Mapping[str, Shade] = {
+    "third": Shade("#7b57b3", "#b99cec"),
+    "fourth": Shade("#3f7d2f", "#8ecb78"),
+    "fifth": Shade("#a67b10", "#e6c65c"),
+}
+
+
+def map_style() -> str:
+    """The colours of the third corpus and further ones; the first two have those of bars."""
+    fills = ".other{fill:var(--third);opacity:.8}.other3{fill:var(--fourth)}.other4{fill:var(--fifth)}\n"
+    return colours(SHADES) + fills
 
 
 def map_plot(owners: Sequence[int], places: Sequence[tuple[float, float]], names: Sequence[str], labels: Labels) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from recension.report.intervals import Mark, interval_plot
+from recension.report.overlay import map_style
 from recension.report.page import (
     asset,
     closing,
@@ -170,7 +171,7 @@ def study_page(report: StudyReport) -> str:
         f"</div>{_TERMS}</section>\n",
         "</main>\n<footer>One file, no network: it can be kept and sent as it is.</footer>\n</div>\n",
     ]
-    return opening(f"{report.title} · {report.scale}", asset("study.css")) + "".join(parts) + closing()
+    return opening(f"{report.title} · {report.scale}", asset("study.css") + map_style()) + "".join(parts) + closing()
 
 
 _TERMS = """<p class="terms">Every figure is the mean over the seeds; in brackets Student's interval of 95 %. A seed draws the

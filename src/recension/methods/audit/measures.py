@@ -95,8 +95,7 @@ def figures(panel: Panel, text: Counted, other: Counted, packed: int) -> Floats:
     """The figures of a text, beside another one of the same size; `packed` bytes of it are compressed."""
     one, two = text.grams[0], text.grams[1]
     size = max(1, int(one.sum()))
-    both = np.concatenate([one, two]).astype(np.float64)
-    spread = [entropy(np.bincount(panel.buckets[s], weights=both, minlength=BUCKETS)) for s in range(SEEDS)]
+    spread = [entropy(bucket_counts(panel, text, s)) for s in range(SEEDS)]
     top = np.sort(np.partition(two, -64)[-64:])[::-1] if len(two) >= 64 else np.sort(two)[::-1]
     raw = text.packed[:packed]
     rare = (one > 0) & (one <= RARE)
@@ -114,6 +113,12 @@ def figures(panel: Panel, text: Counted, other: Counted, packed: int) -> Floats:
         top[:40].sum() / pairs,
         top.sum() / pairs,
     ])  # fmt: skip
+
+
+def bucket_counts(panel: Panel, text: Counted, seed: int = 0) -> Floats:
+    """How many words and pairs of words of a text fall into each hash bucket."""
+    both = np.concatenate(text.grams[:2]).astype(np.float64)
+    return np.asarray(np.bincount(panel.buckets[seed], weights=both, minlength=BUCKETS), dtype=np.float64)
 
 
 def entropy(counts: NDArray[np.int64] | Floats) -> float:

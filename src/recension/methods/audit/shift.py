@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recension.methods.audit.measures import Counted, counted
+from recension.methods.audit.measures import Counted, bucket_counts, counted
 from recension.methods.audit.panel import Panel, Side
 from recension.methods.audit.resampling import (
     Match,
@@ -20,7 +20,6 @@ from recension.methods.audit.resampling import (
     shuffled,
     whole,
 )
-from recension.methods.audit.words import BUCKETS
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -45,11 +44,9 @@ class Shift(NamedTuple):
 
 def divergences(panel: Panel, one: Counted, two: Counted) -> Floats:
     """Jensen-Shannon of words and bigrams in bits; KL(two || one) in nats over hash buckets (Eq. 9)."""
-    buckets = panel.buckets[0]
     parts = []
     for text in (one, two):
-        both = np.concatenate(text.grams[:2]).astype(np.float64)
-        counts = np.bincount(buckets, weights=both, minlength=BUCKETS) + 0.5
+        counts = bucket_counts(panel, text) + 0.5
         parts.append(counts / counts.sum())
     kl = float((parts[1] * np.log(parts[1] / parts[0])).sum())
     return np.array([_js(one.grams[0], two.grams[0]), _js(one.grams[1], two.grams[1]), kl])

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from recension.methods.audit import near, spread
 from recension.methods.audit.folds import SKETCHED, Fold, contained
-from recension.methods.audit.measures import KINDS, NAMES, effects, figures_of
+from recension.methods.audit.measures import KINDS, NAMES, bucket_counts, effects, figures_of
+from recension.methods.audit.measures import counted as counted_in
 from recension.methods.audit.panel import Unit
 from recension.methods.audit.resampling import Draws, left_out, stepped_up
 from recension.methods.audit.verdict import Evidence, Verdict, judge
@@ -37,7 +38,7 @@ from recension.report.page import counted, percent
 Floats = NDArray[np.float64]
 
 FEW_SOURCES, APART, FULL_RUN, LARGER = 20, 3.0, 0.7, 3
-LEVEL_BINS = 30
+LEVEL_BINS, FEWEST_BINS = 30, 8
 MOST_QUESTIONS = 3
 MOST_NAMED = 5  # strata
 SHIFTS = ("auc", "js_words", "js_bigrams", "kl_eq9", "coverage", "density")
@@ -104,7 +105,7 @@ def report_of(found: Findings, about: Mapping[str, Any]) -> AuditReport:
         drivers=tuple(Driver(*run) for run in drivers.runs(panel, left, right)),
         examples=tuple(shown),
         bigrams=tuple(tuple((b.text, b.share) for b in drivers.bigrams(panel, side)) for side in (left, right)),  # type: ignore[arg-type]
-        buckets=tuple(buckets_of(fold) for fold in found.folds[:2]),  # type: ignore[arg-type]
+        buckets=tuple(buckets_of(bucket_counts(panel, counted_in(panel, side))) for side in (left, right)),  # type: ignore[arg-type]
         coverage=_coverage(found),
         points=_points(found.shift),
         notes=tuple(_notes(found, verdict)),
@@ -211,9 +212,9 @@ def _points(found: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[tuple[floa
     return tuple(owners), tuple((x, y) for x, y in places)
 
 
-def buckets_of(fold: Fold) -> tuple[float, ...]:
+def buckets_of(counts: NDArray[np.int64] | Floats) -> tuple[float, ...]:
     """The shares of hash buckets, fullest first, in hundred steps."""
-    falling = np.sort(fold.buckets[0])[::-1] / max(1, int(fold.buckets[0].sum()))
+    falling = np.sort(counts)[::-1] / max(1.0, float(counts.sum()))
     return tuple(float(part.mean()) for part in np.array_split(falling, 100))
 
 
@@ -289,7 +290,8 @@ def _scorer(one: ScoredSides, says: str) -> ScorerResult:
 def levels_of(one: Floats, two: Floats) -> tuple[tuple[float, ...], list[tuple[int, ...]]]:
     """Log-perplexities of two sides in common bins, the furthest half percent in the outermost ones."""
     both = np.concatenate([one, two])
-    edges = np.linspace(np.quantile(both, 0.005), np.quantile(both, 0.995), LEVEL_BINS + 1)
+    bins = min(LEVEL_BINS, max(FEWEST_BINS, int(np.sqrt(max(len(one), len(two))))))  # few passages fill few bins
+    edges = np.linspace(np.quantile(both, 0.005), np.quantile(both, 0.995), bins + 1)
     counts = [tuple(np.histogram(np.clip(part, edges[0], edges[-1]), bins=edges)[0].tolist()) for part in (one, two)]
     return tuple(edges.tolist()), counts
 

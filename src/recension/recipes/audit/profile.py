@@ -134,7 +134,7 @@ def _report(bench: Bench, spec: ProfileSpec, corpora: Corpora, tests: TestSets) 
         sources=len({p.cluster for p in fold.sample}),
         figures=tuple(_figures(panel, chosen, spec)),
         lengths=_lengths(fold),
-        buckets=buckets_of(fold),
+        buckets=buckets_of(fold.buckets[0]),
         bigrams=tuple((b.text, b.share) for b in drivers.bigrams(panel, chosen)),
         repeated=kin.hits,
         looked=kin.looked,
