@@ -20,6 +20,7 @@ from recension.methods.audit.panel import units_of
 from recension.methods.audit.sample import Passage
 from recension.recipes.audit.outcome import left_aside
 from recension.recipes.audit.samples import units_of_fold
+from recension.report.audit import audit_markdown
 from tests.recipes.conftest import read, tree, write_jsonl
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples" / "human.jsonl.gz"
@@ -80,6 +81,13 @@ def test_the_report_says_what_the_documentation_says(finished):
         assert figure["low"] <= figure["effect"] <= figure["high"] and 0 < figure["p"] <= figure["adjusted_p"] <= 1
     assert {"name", "family", "reference", "candidate", "margin", "generations"} < set(raw["figures"][0])
     assert [item["name"] for item in raw["shift"]] == ["auc", "js_words", "js_bigrams", "kl_eq9"]
+
+
+def test_the_summary_says_what_is_still_needed_and_what_to_know(finished):
+    _, report = finished
+    told = audit_markdown(replace(report, level="inconclusive", needed_words=18_000, notes=("a | note",)))
+    assert "About 18,000 words of each side" in told and "- a \\| note" in told
+    assert "| classifier AUC |" in told and "Adjusted p |" in told
 
 
 def test_what_a_document_says_is_never_markup(finished):
@@ -211,6 +219,14 @@ def test_misuse_is_told_in_one_line(sides, tmp_path):
         )
     with pytest.raises(UsageError, match="two corpora"):
         recension.audit([sides[0]], tmp_path / "c", SPEC, ONE)
+
+
+def test_a_profile_of_one_source_has_no_interval(tmp_path):
+    (tmp_path / "one.txt").write_text("\n".join(row["text"] for row in rows()[:60]))
+    spec = ProfileSpec(budget=2_000, draws=50, scorer=("none",), embedder="none")
+    recension.profile(tmp_path / "one.txt", tmp_path / "out", spec, ONE)
+    raw = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    assert {(figure["low"], figure["high"]) for figure in raw["figures"]} == {(None, None)}
 
 
 def test_a_profile_counts_everything_and_describes_a_sample(sides, tmp_path):

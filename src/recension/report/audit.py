@@ -75,9 +75,12 @@ class ShiftResult(NamedTuple):
 
 
 class IntegrityResult(NamedTuple):
+    """So many of so many. `error` is half of the 95 % interval of the share, 0 where all of the corpus was looked at."""
+
     name: str
     found: int
     of: int
+    error: float
     says: str
 
 
@@ -241,7 +244,8 @@ def audit_markdown(report: AuditReport) -> str:
         f"## {_cell(report.sentence)}\n",
         f"`{_cell(names[1])}` against `{_cell(names[0])}`, {number(report.words)} words of each.\n",
     ]
-    parts.append("".join(f"- {_cell(reason)}\n" for reason in report.reasons))
+    reasons = [*report.reasons, *([needed(report)] if report.needed_words else [])]
+    parts.append("".join(f"- {_cell(reason)}\n" for reason in reasons))
     rows = [
         (
             name_of(f.name), plain(f.reference), plain(f.candidate),
@@ -251,9 +255,18 @@ def audit_markdown(report: AuditReport) -> str:
         for f in report.figures
     ]  # fmt: skip
     parts.append(_table(("Figure", "Reference", "Candidate", "Effect (ln, 95%)", "Adjusted p", "Generations"), rows))
-    rows2 = [(SHIFT_NAMES.get(s.name, s.name), plain(s.value), plain(s.human)) for s in report.shift]
-    parts.append(_table(("Shift (no part of the verdict)", "Candidate", "Within the reference"), rows2))
+    rows2 = [
+        (
+            SHIFT_NAMES.get(s.name, s.name), plain(s.value), plain(s.human), f"{plain(s.low)} to {plain(s.high)}",
+            plain(s.adjusted_p, 3),
+        )
+        for s in report.shift
+    ]  # fmt: skip
+    head = ("Shift (no part of the verdict)", "Candidate", "Within the reference", "95%", "Adjusted p")
+    parts.append(_table(head, rows2))
     parts.append(_table(("Integrity", "Finding"), [(item.name, item.says) for item in report.integrity]))
+    if report.notes:
+        parts.append("".join(f"- {_cell(note)}\n" for note in report.notes))
     return "\n".join(parts)
 
 

@@ -225,15 +225,16 @@ def _integrity(found: Findings) -> list[IntegrityResult]:
         kin = near.repeated(fold.bands)
         largest = int(kin.sizes[0]) if len(kin.sizes) else 0
         says = f"{share_of(kin, 'document')} repeat another; the largest group has {largest:,}"
-        rows.append(IntegrityResult(f"near-duplicates within {name}", kin.hits, kin.looked, says))
+        rows.append(IntegrityResult(f"near-duplicates within {name}", kin.hits, kin.looked, kin.error, says))
     kin = near.shared(candidate.bands, reference.bands)
     says = f"{share_of(kin, 'candidate document')} have a near-duplicate in the reference"
-    rows.append(IntegrityResult("near-duplicates across", kin.hits, kin.looked, says))
+    rows.append(IntegrityResult("near-duplicates across", kin.hits, kin.looked, kin.error, says))
     hit, looked = contained(candidate.runs, reference.runs)
     sampled = max(len(candidate.runs), len(reference.runs)) >= SKETCHED
-    error = f" (± {100 * error_of(hit, looked):.2g} points: a sample)" if sampled else ""
-    says = f"{percent(hit, looked)}{error} of its {counted(looked, 'different run')} of 13 words stand in the reference"
-    rows.append(IntegrityResult("copying from the reference", hit, looked, says))
+    error = error_of(hit, looked) if sampled else 0.0
+    told = f" (± {100 * error:.2g} points: a sample)" if sampled else ""
+    says = f"{percent(hit, looked)}{told} of its {counted(looked, 'different run')} of 13 words stand in the reference"
+    rows.append(IntegrityResult("copying from the reference", hit, looked, error, says))
     return [*rows, *integrity_of(found.tests, candidate)]
 
 
@@ -258,7 +259,7 @@ def integrity_of(tests: TestSets, candidate: Fold) -> list[IntegrityResult]:
         full = [text for value, text in shares if value >= FULL_RUN]
         some = sum(value > 0 for value, _ in shares)
         says = (
-            f"{len(full):,} of {counted(len(questions), 'question')} stand in the candidate (70% of their runs of eight "
+            f"{len(full):,} of {counted(len(questions), 'question')} stand in the corpus (70% of their runs of eight "
             f"words or more), {some:,} share a run with it"
         )
         short = sum(of == number and not places for of, _, places in tests.questions)
@@ -266,7 +267,7 @@ def integrity_of(tests: TestSets, candidate: Fold) -> list[IntegrityResult]:
             says += f"; {short:,} more are shorter than that and cannot be looked for"
         if full:
             says += "; such as: " + " / ".join(text[:80] for text in full[:MOST_QUESTIONS])
-        rows.append(IntegrityResult(f"evaluation set {name}", len(full), len(questions), says))
+        rows.append(IntegrityResult(f"evaluation set {name}", len(full), len(questions), 0.0, says))
     return rows
 
 

@@ -154,7 +154,7 @@ def _report(bench: Bench, spec: ProfileSpec, corpora: Corpora, tests: TestSets) 
 
 
 def _figures(panel: Panel, chosen: Stretch, spec: ProfileSpec) -> Sequence[ProfiledFigure]:
-    """Each figure with the spread of random halves about their mean, which is about that of the whole."""
+    """Each figure with the spread of random halves about their mean, which is about that of the whole. One source has none."""
     side = panel.sides[0]
     text = counted(panel, chosen)
     whole = figures(panel, text, text, len(text.packed))
@@ -167,6 +167,8 @@ def _figures(panel: Panel, chosen: Stretch, spec: ProfileSpec) -> Sequence[Profi
         rows.append(np.log(figures(panel, part, part, len(part.packed))))
     apart = np.array(rows) - np.mean(rows, axis=0)
     low, high = interval(apart)
+    if len(np.unique(side.clusters)) < 2:  # halves of one source are all of it
+        low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
     return [
         ProfiledFigure(name, KINDS[name].family, *(float(whole[i] * np.exp(x)) for x in (0.0, low[i], high[i])))
         for i, name in enumerate(NAMES)
