@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from recension.methods.audit.crowding import Crowding
 from recension.methods.audit.folds import Fold, Item, from_bytes, merged, to_bytes
 from recension.methods.audit.words import Hashes
 from recension.models.embedders import load_embedder
+from recension.ports import Embedder
 from recension.recipes.audit.corpora import Corpora, Source
 from recension.recipes.edit.task import rounds, share_of
 from recension.run.execute import Bounds, execute, totals
@@ -68,7 +70,7 @@ class CountTask:
         source = self.sources[piece.files[0].label]
         pulse = Pulse(self.plan.out, piece.index)
         fold = Fold(int(self.budget * SPARE), np.frombuffer(self.tests, np.uint64))
-        embedder = load_embedder(self.embedder) if self.embedder != "none" else None
+        embedder = _embedder(self.embedder, self.plan.key) if self.embedder != "none" else None
         crowd = Crowding() if embedder else None
         with ShardWriter(self.plan, piece.index) as shard:
             for batch in rounds(read_piece(piece, source.reading, source.layout)):
@@ -115,6 +117,12 @@ class CountTask:
         if isinstance(value, bool | int | float):
             return str(value).lower()
         return value if isinstance(value, str) and value else None
+
+
+@lru_cache(maxsize=1)
+def _embedder(name: str, key: str) -> Embedder:
+    """The embedder of a run of that key, which says what it is: loaded once in each process, and not for every shard."""
+    return load_embedder(name)
 
 
 def _state(corpus: int, state: bytes) -> pa.RecordBatch:
