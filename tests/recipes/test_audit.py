@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -15,10 +16,11 @@ import recension
 from recension import AuditEffort, AuditSpec, ProfileSpec
 from recension.cli.main import main
 from recension.errors import InputError, ManifestMismatchError, UsageError
+from recension.methods.audit import spread
 from recension.methods.audit.folds import Fold
 from recension.methods.audit.panel import units_of
 from recension.methods.audit.sample import Passage
-from recension.recipes.audit.outcome import left_aside
+from recension.recipes.audit.outcome import ScoredSides, agreement_of, left_aside
 from recension.recipes.audit.samples import units_of_fold
 from recension.report.audit import audit_markdown
 from tests.recipes.conftest import read, tree, write_jsonl
@@ -181,6 +183,26 @@ def test_a_passage_that_stands_there_a_million_times_fills_the_budget_and_no_mor
         Passage(2, 2, "six", "b", "b", "", 1),
     ]
     assert 20 <= len(list(units_of_fold(fold, 30))) <= 22
+
+
+def test_one_scorer_does_not_speak_for_the_others():
+    """Two scorers see a candidate alike; what the chain does is seen by one of them, or by both."""
+    random = np.random.default_rng(0)
+
+    def seen(width: float, sure: int) -> spread.Scored:
+        tokens, levels = np.full(400, 100), random.normal(3, width, 400)
+        return spread.Scored(100 * levels, tokens, tokens - sure, np.full(400, sure), np.arange(400))
+
+    def scorer(moved: bool) -> ScoredSides:
+        chain = seen(0.1, 40) if moved else seen(0.5, 20)
+        return ScoredSides("s", seen(0.5, 20), seen(0.3, 30), chain, (), ())
+
+    for both in (False, True):
+        heard, says = agreement_of([scorer(True), scorer(both)])
+        assert heard.all() == both and heard.any() == both
+        assert ("none has a say" in says.replace("\n", " ")) != both
+    other = ScoredSides("s", seen(0.3, 30), seen(0.5, 20), seen(0.1, 40), (), ())
+    assert "disagree in sign on every figure" in agreement_of([scorer(True), other])[1]
 
 
 def test_strata_of_one_side_are_named():

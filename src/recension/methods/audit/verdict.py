@@ -98,7 +98,7 @@ def judge(evidence: Evidence, words: int, fraction: float = FRACTION, sources: i
         nothing = np.full(len(evidence.names), math.nan)
         found = found._replace(low=nothing, high=nothing)
     floor = np.abs(evidence.left_out).max(axis=0, initial=0.0)
-    usable = _yardsticks(evidence.curve, floor)
+    usable = yardsticks(evidence.curve, floor)
     figures = tuple(
         _placed(evidence, found, i, max(fraction * evidence.curve[0, i], floor[i]) if usable[i] else None)
         for i in range(len(evidence.names))
@@ -114,7 +114,7 @@ def judge(evidence: Evidence, words: int, fraction: float = FRACTION, sources: i
     return Verdict(level, reasons, needed, float(np.median(places)), min(places), max(places), families, figures)
 
 
-def _yardsticks(curve: Floats, floor: Floats) -> NDArray[np.bool_]:
+def yardsticks(curve: Floats, floor: Floats) -> NDArray[np.bool_]:
     """Which figures the chain moves clearly, and on and on."""
     first, last = curve[0], curve[-1]
     found: NDArray[np.bool_] = (first > CLEAR * floor) & (first > LEAST) & (last > first)

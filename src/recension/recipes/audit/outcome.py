@@ -16,7 +16,7 @@ from recension.methods.audit.measures import KINDS, NAMES, bucket_counts, effect
 from recension.methods.audit.measures import counted as counted_in
 from recension.methods.audit.panel import Unit
 from recension.methods.audit.resampling import Draws, left_out, stepped_up
-from recension.methods.audit.verdict import Evidence, Verdict, judge
+from recension.methods.audit.verdict import Evidence, Verdict, judge, yardsticks
 from recension.recipes.audit import drivers
 from recension.recipes.audit.corpora import TestSets
 from recension.recipes.audit.samples import Material, sides
@@ -117,22 +117,39 @@ def report_of(found: Findings, about: Mapping[str, Any]) -> AuditReport:
 
 
 def agreement_of(scored: Sequence[ScoredSides]) -> tuple[NDArray[np.bool_], str]:
-    """Which figures of scorers may have a say in the verdict, those that all see alike, and what is said of it."""
+    """Which figures of scorers may have a say in the verdict, and what is said of it: those that all see alike, and that two at
+    least can measure. Else a single scorer would speak for the others."""
     nothing = np.zeros(len(spread.FIGURES), dtype=bool)
     if len(scored) < 2:
         return nothing, "One scorer is no evidence, so it has no say in the verdict: name a second --scorer."
     signs = np.sign([spread.effects(one.reference, one.candidate) for one in scored])
     alike = (signs == signs[0]).all(axis=0)
-    names = [
-        [name for name, same in zip(spread.FIGURES, alike, strict=True) if bool(same) is wanted]
-        for wanted in (True, False)
-    ]
     if not alike.any():
         return alike, "The scorers disagree in sign on every figure, so none has a say."
-    if alike.all():
-        return alike, "The scorers agree in sign on every figure, so these have a say."
-    agreed, split = (", ".join(part) for part in names)
-    return alike, f"The scorers agree in sign on {agreed}, which have a say, and disagree on {split}, which have none."
+    heard = alike & (sum(_moves(one).astype(int) for one in scored) >= 2)
+    if heard.all():
+        return heard, "The scorers agree in sign on every figure, so these have a say."
+    split = "" if alike.all() else f"The scorers disagree in sign on {_named(~alike)}. "
+    if not heard.any():
+        return heard, (
+            f"{split}Where the scorers agree in sign, the collapse curve moves no figure clearly in the eyes of two of them, so "
+            "none has a say."
+        )
+    return heard, (
+        f"{split}The scorers agree in sign on {_named(heard)}, and the collapse curve moves them for two at least: these have "
+        "a say, the others none."
+    )
+
+
+def _named(chosen: NDArray[np.bool_]) -> str:
+    return ", ".join(name for name, has in zip(spread.FIGURES, chosen, strict=True) if has)
+
+
+def _moves(one: ScoredSides) -> NDArray[np.bool_]:
+    """Which figures the chain moves clearly in the eyes of a scorer."""
+    first = spread.effects(one.reference, one.chain)
+    floor = np.abs(spread.left_out(one.reference)).max(axis=0, initial=0.0)
+    return yardsticks(np.stack([first, 2 * first]), floor)
 
 
 def _evidence(found: Findings, figures: tuple[Floats, Floats], heard: NDArray[np.bool_]) -> Evidence:
