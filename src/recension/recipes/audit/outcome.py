@@ -132,7 +132,7 @@ def agreement_of(scored: Sequence[ScoredSides]) -> tuple[NDArray[np.bool_], str]
     split = "" if alike.all() else f"The scorers disagree in sign on {_named(~alike)}. "
     if not heard.any():
         return heard, (
-            f"{split}Where the scorers agree in sign, the collapse curve moves no figure clearly in the eyes of two of them, so "
+            f"{split}Where the scorers agree in sign, the collapse curve moves no figure clearly in the eyes of two of them: "
             "none has a say."
         )
     return heard, (
