@@ -31,7 +31,7 @@ AT_ONCE, LONGEST = 128, 190
 
 
 def train(texts: list[str], out: Path, start: str, seed: int) -> None:
-    source = out.with_suffix(".jsonl")
+    source = out.with_name(f"{out.name}.jsonl")
     source.write_text("".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(texts)))
     shutil.rmtree(out, ignore_errors=True)
     same = {"seed": seed, "threads": 1, "compile": "off"}
