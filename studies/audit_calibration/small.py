@@ -68,7 +68,7 @@ def write(folder: Path, words: int, seed: int, top_p: float) -> list[str]:
 
 
 def drawn(model: Any, begin: int, top_p: float) -> Any:
-    """Rows of tokens: transformers' `generate` would take four times as long over sorting and over the cache."""
+    """Rows of tokens: transformers' `generate` would take several times as long over sorting and over the cache."""
     import torch
     from transformers import StaticCache
 

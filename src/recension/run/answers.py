@@ -23,8 +23,6 @@ DOUBTED = 64  # rejections in a row that are doubted when a writer gives up
 BATCH = 512  # answers in one transaction
 MANY = 64  # answers that wait for the disk, from which on it is asked at once
 GATHERED = 0.005  # seconds for which more answers are waited for while they come one after the other
-
-
 _NO_LETTERS = dict.fromkeys(map(ord, f"{ascii_letters} \n"))
 
 

@@ -274,13 +274,11 @@ def covering(
     draws = []
     half = most // 2
     for _ in range(count):
-        real, fake = (side[shuffled(owner.clusters[side], random)] for side in sides)
         if owner.paired:  # halves of other pairs, as the other half of the reference is
             ranks = random.permutation(int(owner.names.max()) + 1)[owner.names]
-            real, fake = (
-                sides[0][np.argsort(ranks[sides[0]], kind="stable")],
-                sides[1][np.argsort(-ranks[sides[1]], kind="stable")],
-            )
+            real, fake = (s[np.argsort(r[s], kind="stable")] for s, r in zip(sides, (ranks, -ranks), strict=True))
+        else:
+            real, fake = (side[shuffled(owner.clusters[side], random)] for side in sides)
         draws.append((_covered(apart, real[:half], fake[:half]), _covered(apart, real[:half], real[::-1][:half])))
     across, within = np.array(draws).transpose(1, 0, 2)
     null = []

@@ -31,6 +31,7 @@ class Bags(NamedTuple):
     """The words and pairs of several texts, one text after the other.
 
     `singles` and `pairs` are buckets, `words` how many words each text has, `digests` a number for what each says.
+    `singles` and `pairs` may stand in space that the next call uses again: who keeps them copies them.
     `rare` are those hashes of words, and of pairs, that lie below the limits that were asked for, in any order.
     """
 

@@ -77,6 +77,7 @@ class _Job:
     wanted: Wanted
     shard_bytes: int
     workers: int
+    outlines: Outlines
 
 
 def select(
@@ -140,7 +141,8 @@ def _job(inputs: Sequence[str], out: Path, spec: SelectSpec, effort: SelectEffor
     on_gpu = (prior and alone(load(prior, wanted.options).prior)) or _classifies_on_gpu(spec)
     workers = effort.workers or (1 if on_gpu else available_cores())
     pieces = -(-expected_size(corpus) // size)
-    return _Job(spec, corpus, target, wanted, size, max(1, min(1 if prior.startswith("own:") else workers, pieces)))
+    workers = max(1, min(1 if prior.startswith("own:") else workers, pieces))
+    return _Job(spec, corpus, target, wanted, size, workers, Outlines(corpus))
 
 
 def _classifies_on_gpu(spec: SelectSpec) -> bool:
@@ -207,8 +209,7 @@ def _finished(run: Run, job: _Job) -> SelectReport | None:
 
 def _select(run: Run, job: _Job, effort: SelectEffort, observer: Observer) -> SelectReport:
     spec = job.spec
-    outlines = Outlines(job.corpus)
-    left = _read(run, job, outlines, observer)
+    left = _read(run, job, observer)
     documents = _check_read(left, effort, job)
     if job.target is not None:
         _fit(run, job, observer)
@@ -233,7 +234,7 @@ def _select(run: Run, job: _Job, effort: SelectEffort, observer: Observer) -> Se
         samples = _decided(run, SAMPLES, lambda: sample_cuts(spec.tail_words, ranks, kept))
     _write(
         run,
-        (job, outlines),
+        job,
         (choice, samples),
         [(p[0], rank, start, p[1]) for p, rank, start in zip(left.pieces, ranks.checks, starts, strict=True)],
         observer,
@@ -254,7 +255,7 @@ def _decided(run: Run, name: str, find: Callable[[], Any]) -> Any:
     return run.manifest.decided[name]
 
 
-def _read(run: Run, job: _Job, outlines: Outlines, observer: Observer) -> Left:
+def _read(run: Run, job: _Job, observer: Observer) -> Left:
     task = ReadTask(run.out, job.corpus.reading, job.corpus.layout, job.wanted)
     done, expected = 0, max(1, -(-expected_size(job.corpus) // job.shard_bytes))
 
@@ -264,7 +265,7 @@ def _read(run: Run, job: _Job, outlines: Outlines, observer: Observer) -> Left:
         observer.update(Progress(READ, shards=done, fraction=min(1.0, done / expected)))
 
     def pieces(skip: Callable[[int], bool]) -> Any:
-        return outlines.draw(job.shard_bytes, job.spec.limit, skip)
+        return job.outlines.draw(job.shard_bytes, job.spec.limit, skip)
 
     observer.update(Progress(READ))
     state = run_pass(run, Pass(READ, [SHEETS], task, merge), LocalEngine(job.workers), pieces, told)
@@ -314,18 +315,11 @@ def _rank(bench: Bench, spec: SelectSpec, left: Left) -> Ranks:
     return Ranks(bench.run.out, tuple(checks_of(state)))
 
 
-def _write(
-    run: Run,
-    source: tuple[_Job, Outlines],
-    decided: tuple[Any, Any],
-    checks: Sequence[Sequence[int]],
-    observer: Observer,
-) -> None:
-    job, outlines = source
+def _write(run: Run, job: _Job, decided: tuple[Any, Any], checks: Sequence[Sequence[int]], observer: Observer) -> None:
     corpus, spec = job.corpus, job.spec
     schemas = {"data": corpus.layout.schema, "dropped": REMOVED_SCHEMA, "scores": SCORES_SCHEMA}
     plan = ShardPlan.of(run, spec.format, schemas)
     task = WriteTask(plan, corpus.reading, corpus.layout, spec, decided[0], decided[1], checks)
     bounds = Bounds(job.shard_bytes, spec.limit, None, expected_size(corpus))
-    execute(run, task, outlines, LocalEngine(job.workers), bounds, observer)
+    execute(run, task, job.outlines, LocalEngine(job.workers), bounds, observer)
     check_unchanged(corpus.files)

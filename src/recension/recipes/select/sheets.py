@@ -126,7 +126,7 @@ def load(path: Path, kind: type[Any], checksum: int | None = None) -> Any:
     """A sheet mapped; one that is not what was written is refused. Sheets are replaced whole, so a map of one stays good."""
     try:
         with path.open("rb") as file:
-            raw = memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))  # a copy would take seven times as long
+            raw = memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))  # a copy takes far longer than reading the map
     except FileNotFoundError:
         raise OutputError(f"{path} has gone: start over with --fresh") from None
     except ValueError:
