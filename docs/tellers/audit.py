@@ -16,7 +16,7 @@ def told(found: dict[str, Any]) -> str:
         f"Reading for an audit: {found['megabytes']:g} MB of text in packed JSON lines to its counted state, one process "
         f"({machine['processor'] or 'unnamed'}, Python {machine['python']}), processor time, medians of {found['rounds']} "
         "rounds. "
-        "Ours tokenises and counts everything, with MinHash, sketch and sample; the others count n-grams alone.\n\n"
+        "Ours tokenises and counts everything, with MinHash, sketch and sample; the others do one thing each.\n\n"
         + table(("", "MB per second and core"), rows)
         + f"\n\nBeside that an audit has a fixed cost, whatever the size of the corpora. With {fixed['words']:,} words of each "
         f"side and the default draws: {fixed['seconds']:g} processor seconds in all (seconds by pass: {passes})."
