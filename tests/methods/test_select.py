@@ -13,7 +13,16 @@ import pytest
 
 from recension.methods.audit.words import BUCKETS, bucketed, hashed_words, ngrams
 from recension.methods.select import clusters, tail
-from recension.methods.select.bags import Limits, bags_of, by_arrays, hashed_names, lowered
+from recension.methods.select.bags import (
+    Limits,
+    bags_of,
+    by_arrays,
+    counted_by_arrays,
+    counted_in,
+    hashed_names,
+    lowered,
+    names_by_arrays,
+)
 from recension.methods.select.choice import LAST, Cut, Part, below, best_first, count_of, cut_at
 from recension.methods.select.head import Sums, fitted, scores
 from recension.methods.select.importance import (
@@ -147,6 +156,16 @@ def test_a_draw_belongs_to_the_document():
     assert (draws(4, contents, names) != one).all() and ((one >= 0) & (one < 1)).all()
     numbers = hashed_names(*packed(["a", "A", "ab", ""])).tolist()
     assert numbers[3] == 0 and len(set(numbers)) == 4
+
+
+def test_compiled_names_and_counts_are_those_of_the_arrays():
+    loops = pytest.importorskip("recension.methods.select.loops")
+    names = packed(["a", "A", "", "\u00e9t\u00e9", "id-0001", "x" * 300])
+    assert np.array_equal(loops.hashed_names(*names), names_by_arrays(*names))
+    rng = np.random.default_rng(0)
+    sizes, chosen = rng.integers(0, 50, 100), rng.random(100) < 0.3
+    values = rng.integers(0, 10_000, int(sizes.sum())).astype(np.uint16)
+    assert np.array_equal(counted_in(values, sizes, chosen), counted_by_arrays(values, sizes, chosen))
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -132,7 +132,8 @@ def _picked(block: _Block, numbers: Ints, done: int, reading: Reading, places: P
         for room, stops in zip(rooms, ends, strict=True)
     )
     numbers = numbers[:count]
-    return PlainRows(numbers, texts, named(ids, texts, [block.label] * count, places.rows[numbers]), others)
+    ids = named(ids, texts, ([block.label], np.zeros(count, np.int32)), places.rows[numbers])
+    return PlainRows(numbers, texts, ids, others)
 
 
 def _rows_within(part: LinePart | SpanPart, places: Places, first: int) -> int:

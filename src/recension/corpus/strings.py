@@ -53,7 +53,9 @@ class Strings:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        return np.diff(self.ends, prepend=0)
+        found = self.ends.copy()
+        found[1:] -= self.ends[:-1]
+        return found
 
 
 def numbered(strings: Strings) -> tuple[list[str], NDArray[np.int32]]:

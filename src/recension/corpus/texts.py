@@ -103,7 +103,7 @@ class _Maker:
         for start, number in self._files:
             files[start:] = number
         labels = list(self._labels)
-        ids = named(ids, texts, [labels[number] for number in files.tolist()], rows[0])
+        ids = named(ids, texts, (labels, files), rows[0])
         values, flags = self._taken(2), self._flags[:, :count].copy()
         self.count, self._filled, self._bad = 0, [0, 0, 0], []
         self._labels = {labels[self._files[-1][1]]: 0}
@@ -218,14 +218,15 @@ def compiled() -> Any:
     return lineloops
 
 
-def named(ids: Strings, texts: Strings, labels: Sequence[str], rows: Ints) -> Strings:
-    """The ids of all rows, derived where a row brought none."""
+def named(ids: Strings, texts: Strings, files: tuple[Sequence[str], NDArray[np.int32]], rows: Ints) -> Strings:
+    """The ids of all rows, derived where a row brought none; `files` are labels, and the number of that of each row."""
     unnamed = np.flatnonzero(ids.lengths == 0).tolist()
     if not unnamed:
         return ids
     raws, said = ids.raws(), texts.raws()
     for number in unnamed:
-        raws[number] = derived_id(said[number], labels[number], int(rows[number])).encode("ascii")
+        label = files[0][files[1][number]]
+        raws[number] = derived_id(said[number], label, int(rows[number])).encode("ascii")
     return Strings.of(raws)
 
 

@@ -116,6 +116,14 @@ def digests_of(words: Words) -> Hashes:
 def hashed_names(data: NDArray[np.uint8], ends: Ints) -> Hashes:
     """A number for each of the names that stand one after the other; 0 for an empty one. Names are told apart by every byte,
     capitals included."""
+    loops = compiled()
+    if loops is not None:
+        found: Hashes = loops.hashed_names(data, ends)
+        return found
+    return names_by_arrays(data, ends)
+
+
+def names_by_arrays(data: NDArray[np.uint8], ends: Ints) -> Hashes:
     lengths = np.diff(ends, prepend=0)
     if not lengths.sum():
         return np.zeros(len(ends), np.uint64)
@@ -130,6 +138,20 @@ def hashed_names(data: NDArray[np.uint8], ends: Ints) -> Hashes:
 def counted(singles: Buckets, pairs: Buckets) -> Ints:
     """How often each bucket is met."""
     return np.bincount(singles, minlength=BUCKETS) + np.bincount(pairs, minlength=BUCKETS)
+
+
+def counted_in(values: Buckets, sizes: Ints, chosen: NDArray[np.bool_]) -> Ints:
+    """How often each bucket is met in the chosen ones of some texts, of which each has so many n-grams."""
+    loops = compiled()
+    if loops is None:
+        return counted_by_arrays(values, sizes, chosen)
+    found = np.zeros(BUCKETS, np.int64)
+    loops.counted_in(values, sizes, chosen, found)
+    return found
+
+
+def counted_by_arrays(values: Buckets, sizes: Ints, chosen: NDArray[np.bool_]) -> Ints:
+    return np.bincount(values[np.repeat(chosen, sizes)], minlength=BUCKETS)
 
 
 def pairs_of(words: Ints) -> Ints:

@@ -14,7 +14,7 @@ from recension.methods.audit.words import BUCKETS, LETTER, MARK, SIGN, SPACE, Ha
 from recension.methods.select.bags import BLOCK, Bags, Buckets, Ints, Limits, Rare
 from recension.methods.select.small_loops import small
 
-__all__ = ["bags", "small", "sums", "warm"]
+__all__ = ["bags", "counted_in", "hashed_names", "small", "sums", "warm"]
 
 Floats = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _BASE = np.uint64(_GOLDEN | 1)
 _STEP = np.uint64(0xD6E8FEB86659FD93)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_SINGLE, _PAIR, _TEXT = (np.uint64(k * _GOLDEN & 0xFFFFFFFFFFFFFFFF) for k in (1, 2, 3))
+_SINGLE, _PAIR, _TEXT, _BYTE, _NAME = (np.uint64(k * _GOLDEN & 0xFFFFFFFFFFFFFFFF) for k in (1, 2, 3, 4, 5))
 _S27, _S30, _S31, _S21 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(21)
 _BITS, _BUCKETS = np.uint64((1 << 21) - 1), np.uint64(BUCKETS)
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
@@ -127,21 +127,57 @@ def sums(buckets: Buckets, sizes: Ints, ratio: Floats) -> Floats:
 
 
 @numba.njit(cache=True)
-def _kinds_of(data, begin, end, kinds, found):
-    """What each byte belongs to. Signs take turns between two numbers, so that each of them is a word of its own."""
-    last, turn = np.uint8(SPACE), np.uint8(0)
-    for place in range(begin, end):
-        byte = data[place]
-        kind = kinds[byte]
-        if kind == LOOK:
-            kind = last
+def counted_in(values, sizes, chosen, found):
+    """`bags.counted_in`."""
+    place = 0
+    for number in range(len(sizes)):
+        end = place + sizes[number]
+        if chosen[number]:
+            for at in range(place, end):
+                found[values[at]] += 1
+        place = end
+
+
+@numba.njit(cache=True)
+def _hashed_names(data, ends, found):
+    place = 0
+    for number in range(len(ends)):
+        total, power, first = _ZERO, _ONE, place
+        while place < ends[number]:
+            total += _stirred(np.uint64(data[place]) + _ONE, _BYTE) * power
+            power *= _STEP
+            place += 1
+        found[number] = _stirred(total, _NAME) if place > first else _ZERO
+
+
+def hashed_names(data: NDArray[np.uint8], ends: Ints) -> Hashes:
+    """`bags.hashed_names`."""
+    found = np.empty(len(ends), np.uint64)
+    _hashed_names(data, ends, found)
+    return found
+
+
+@numba.njit(cache=True)
+def _beyond(data, begin, size, found):
+    """What each byte beyond ASCII belongs to, where the others are known. Signs take turns between two numbers, so that each of
+    them is a word of its own."""
+    found[0], turn = SPACE, np.uint8(0)
+    for block in range(0, size, BLOCK):
+        stop, seen = min(block + BLOCK, size), np.uint8(0)
+        for at in range(block, stop):
+            seen |= data[begin + at]
+        if seen < 0x80:
+            continue
+        for at in range(block, stop):
+            byte = data[begin + at]
             if byte >= 0xC0:
-                kind = np.uint8(_kind(data, place))
+                kind = np.uint8(_kind(data, begin + at))
                 if kind == SIGN:
                     kind = np.uint8(SIGN + turn)
                     turn ^= np.uint8(1)
-        found[place - begin + 1] = kind
-        last = kind
+                found[at + 1] = kind
+            elif byte >= 0x80:
+                found[at + 1] = found[at]
 
 
 @numba.njit(cache=True)
@@ -200,15 +236,14 @@ def _window(data, place, end, tables, work):
         sums[at] = total
         total += values[part[at]] * powers[at]
     sums[size] = total
-    if seen < 0x80:
-        for at in range(size):  # the table of ASCII as sums, which are done many at a time
-            byte = part[at]
-            letter = np.uint8((byte | np.uint8(32)) - np.uint8(97)) < np.uint8(26)
-            letter |= (np.uint8(byte - np.uint8(48)) < np.uint8(10)) | (byte == np.uint8(95))
-            space = (byte <= np.uint8(32)) | (byte == np.uint8(127))
-            found[at + 1] = np.uint8(SPACE) if space else np.uint8(LETTER) if letter else np.uint8(MARK)
-    else:
-        _kinds_of(data, place, stop, kinds, found)
+    for at in range(size):  # the table of ASCII as sums, which are done many at a time
+        byte = part[at]
+        letter = np.uint8((byte | np.uint8(32)) - np.uint8(97)) < np.uint8(26)
+        letter |= (np.uint8(byte - np.uint8(48)) < np.uint8(10)) | (byte == np.uint8(95))
+        space = (byte <= np.uint8(32)) | (byte == np.uint8(127))
+        found[at + 1] = np.uint8(SPACE) if space else np.uint8(LETTER) if letter else np.uint8(MARK)
+    if seen >= 0x80:
+        _beyond(data, place, size, found)
     words = _borders(found, size, flags, places, starts)
     if stop < end and words and starts[1, words - 1] == size:  # it may go on behind the window
         words -= 1

@@ -29,7 +29,7 @@ from recension.corpus import (
 from recension.document import Kind
 from recension.methods.audit.sample import stretches
 from recension.methods.select import tail
-from recension.methods.select.bags import Bags, Rare, bags_of, counted, pairs_of
+from recension.methods.select.bags import Bags, Rare, bags_of, counted_in, pairs_of
 from recension.methods.select.choice import Cut, below
 from recension.methods.select.tail import Domains, Holding, Sampled
 from recension.recipes.select import duplicates
@@ -43,7 +43,7 @@ from recension.run.shards import ShardPlan, ShardWriter
 
 ROUND_BYTES, ROUND_DOCUMENTS = 1 << 20, 4_096
 BY_REFERENCE = "reference"
-LONG_ROW = 100  # n-grams that are masked in the time in which a row is cut out
+NOTHING = np.zeros(0, np.uint16)
 
 SCORES_SCHEMA = pa.schema(
     [
@@ -157,13 +157,12 @@ class WriteTask:
         features: Features = load(place(self.plan.out, READ, number, "features"), Features, self.checks[number][3])
         chosen, sizes = kept[sheet.good], sheet.words[sheet.good]
         holding = Holding(singles=Sampled(int(features.limits[0])), pairs=Sampled(int(features.limits[1])))
-        singles = _of_rows(features.singles, sizes, chosen)
-        pairs = _of_rows(features.pairs, pairs_of(sizes), chosen)
+        counts = counted_in(features.singles, sizes, chosen) + counted_in(features.pairs, pairs_of(sizes), chosen)
         rare = (
             Rare(features.rare_singles[chosen[features.single_rows]], features.single_rows),
             Rare(features.rare_pairs[chosen[features.pair_rows]], features.pair_rows),
         )
-        bags = Bags(singles, pairs, sizes[chosen], sheet.digests[kept], rare, counted(singles, pairs))
+        bags = Bags(NOTHING, NOTHING, sizes[chosen], sheet.digests[kept], rare, counts)
         holding.add(bags, Domains(sheet.names, sheet.domains[kept]))
         return holding
 
@@ -203,16 +202,6 @@ class WriteTask:
         }
         batch = pa.RecordBatch.from_arrays([columns[name] for name in REMOVED_SCHEMA.names], schema=REMOVED_SCHEMA)
         return batch, dict(Counter(reasons))
-
-
-def _of_rows(values: NDArray[np.uint16], sizes: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """The values of the chosen rows, of which each has so many: cut out row by row where a mask of all would cost more."""
-    if LONG_ROW * int(chosen.sum()) > len(values):
-        return values[np.repeat(chosen, sizes)]
-    ends = np.cumsum(sizes)[chosen]
-    starts = ends - sizes[chosen]
-    parts = [values[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-    return np.concatenate([values[:0], *parts])
 
 
 def _ids(sheet: Sheet, wanted: NDArray[np.int64]) -> pa.Array:
