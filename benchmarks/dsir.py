@@ -2,9 +2,9 @@
 
 Every side reads JSON lines, fits, weighs, draws a tenth and writes it, in a process of its own that is pinned to one core.
 Times are processor seconds from the first file opened to the last one written, after imports and a small run to warm up;
-medians of the rounds, the sides in turn. Recension is measured with our hash (the default) and with the buckets of the package,
-each with the report of the tail without its samples; what these cost is a fixed sum, measured beside it. The weights of the
-package are compared with ours, document by document.
+medians of the rounds, the sides in turn; the ratios are medians of those of each round. Recension is measured with our hash (
+the default) and with the buckets of the package, each with the report of the tail without its samples; what these cost is a fixed
+sum, measured beside it. The weights of the package are compared with ours, document by document.
 
 data-selection wants an environment of its own: pip install data-selection==1.0.3 nltk==3.9.1
 
@@ -172,16 +172,21 @@ def main() -> None:
             seen.setdefault(label, []).append(found)
             print(label, round(float(found["seconds"]), 2), found["stages"], file=sys.stderr, flush=True)  # type: ignore[arg-type]
 
-        for number in range(given.rounds):
+        for _ in range(given.rounds):
             side(sys.executable, "fast")
-            if not number:  # a round of it takes minutes
-                side(given.rival, "rival")
+            side(given.rival, "rival")
             side(sys.executable, "sha256")
             side(sys.executable, "fast", 20_000)
         result = told(seen, raw, folder, given)
     out = HOME / "results" / "dsir.json"
     out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
+
+
+def times(slow: list[dict], quick: list[dict]) -> float:
+    """How many times as fast the one is: by round, for the machine may be slower in one than in another."""
+    ratios = [float(a["seconds"]) / float(b["seconds"]) for a, b in zip(slow, quick, strict=True)]
+    return round(statistics.median(ratios), 1)
 
 
 def told(seen: dict, raw: Path, folder: Path, given: argparse.Namespace) -> dict[str, object]:
@@ -200,7 +205,7 @@ def told(seen: dict, raw: Path, folder: Path, given: argparse.Namespace) -> dict
         "wall": {name: round(statistics.median(float(one["wall"]) for one in runs), 2) for name, runs in seen.items()},
         "stages": {name: runs[-1]["stages"] for name, runs in seen.items()},
         "documents_per_second": {name: round(given.documents / value) for name, value in seconds.items()},
-        "times": {name: round(seconds["rival"] / seconds[name], 1) for name in (*SIDES, "fast-report")},
+        "times": {name: times(seen["rival"], seen[name]) for name in (*SIDES, "fast-report")},
         "facts": seen["fast"][0]["facts"],
         "weights": apart(folder / "sha256-0" / "scores", folder / "rival-0-weights.npy"),
         "rival": {"data-selection": "1.0.3", "nltk": seen["rival"][0]["nltk"]},

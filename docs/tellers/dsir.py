@@ -32,7 +32,7 @@ def told(found: dict[str, Any]) -> str:
         f"same {found['documents']:,} documents ({found['megabytes']:g} MB of JSON lines): read, fit, weigh, draw a tenth, "
         "write. "
         f"One core ({machine['processor'] or 'unnamed'}, Python {machine['python']}, {compiled}), processor seconds after "
-        f"imports, medians of {found['rounds']} rounds (one of data-selection).\n\n"
+        f"imports, medians of {found['rounds']} rounds; the ratios are medians of those of each round.\n\n"
         + table(("", "Seconds", "Documents per second", "Against data-selection"), rows)
         + f"\n\nSeconds of the first by stage: {stages}. With the package's buckets the log-weights of all "
         f"{weights['documents']:,} documents differ by {weights['largest_difference']:.1g} at most. Of the draw "

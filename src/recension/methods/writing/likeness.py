@@ -72,7 +72,7 @@ def coverage(source: str, text: str) -> float:
     """The share of the source's keywords that stand in a text; 1 where the source has none."""
     wanted = keywords(source)
     held = set(map(_STEMS.__getitem__, tokens(text)))
-    return sum(stem in held for stem in wanted) / len(wanted) if wanted else 1.0
+    return len(held.intersection(wanted)) / len(wanted) if wanted else 1.0
 
 
 @lru_cache(maxsize=_KEPT)

@@ -30,12 +30,12 @@ EXAMPLES = 8
 
 def report_of(run: Run, job: Job, session: Session, budget: Budget) -> WritingReport:
     """The figures of a run: what was written from its receipts, what was paid from its journal."""
-    tally = Tally()
+    tally, counts = Tally(), dict[str, Any]()
     for receipt in receipts(run.out):
-        merge(tally.counts, receipt.stats["counts"])
+        merge(counts, receipt.stats["counts"])
         for example in receipt.stats["examples"]:
             tally.example(**example)
-    sums, counts = totals(run.out), tally.counts
+    sums = totals(run.out)
     kept = counts.get("kept", {})
     spent, ledger = session.answers.spent, session.answers.ledger
     spec: Any = run.manifest.identity["spec"]

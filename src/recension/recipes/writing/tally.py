@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,19 +13,35 @@ WRITING = ("texts", "cleaning")  # stages of what becomes of a text that was ask
 
 
 class Tally:
-    """Tables of counts, at most three names deep, and a few examples."""
+    """Tables of counts, a few names deep, and a few examples."""
 
     def __init__(self) -> None:
-        self.counts: dict[str, Any] = {}
         self.examples: list[dict[str, Any]] = []
+        self._kinds: Counter[str] = Counter()  # of the examples
+        self._counts: dict[tuple[str, ...], int] = {}
+        self._tables: dict[tuple[str, ...], set[str]] = {}  # the names of each table, once there are many
 
     def count(self, *names: str, by: int = 1) -> None:
         """Add to the count under these names."""
-        table = self.counts
-        for name in names[:-1]:
-            table = table[name] if name in table else table.setdefault(_free(table, name), {})
-        last = names[-1] if names[-1] in table else _free(table, names[-1])
-        table[last] = table.get(last, 0) + by
+        if names not in self._counts and len(self._counts) >= MOST_NAMES:
+            names = self._placed(names)
+        self._counts[names] = self._counts.get(names, 0) + by
+
+    def counted(self, *names: str) -> int:
+        return self._counts.get(names, 0)
+
+    def _placed(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Under which names something new is counted: a table has room for so many."""
+        if not self._tables:
+            for known in self._counts:
+                for depth, name in enumerate(known):
+                    self._tables.setdefault(known[:depth], set()).add(name)
+        placed: tuple[str, ...] = ()
+        for name in names:
+            table = self._tables.setdefault(placed, set())
+            placed = (*placed, name if name in table or len(table) < MOST_NAMES else REST)
+            table.add(placed[-1])
+        return placed
 
     def through(self, stages: Sequence[str], failed: str) -> None:
         """One text that was asked for, through the stages up to the one that set it aside; "" where none did."""
@@ -36,16 +53,24 @@ class Tally:
 
     def example(self, kind: str, **values: Any) -> None:
         """Keep it, if there are not enough of its kind."""
-        if sum(known["kind"] == kind for known in self.examples) < EXAMPLES:
+        self._kinds[kind] += 1
+        if self._kinds[kind] <= EXAMPLES:
             self.examples.append({"kind": kind, **values})
 
     def add(self, other: Tally) -> None:
-        merge(self.counts, other.counts)
+        for names, value in other._counts.items():
+            self.count(*names, by=value)
         for known in other.examples:
             self.example(**known)
 
     def to_json(self) -> dict[str, Any]:
-        return {"counts": self.counts, "examples": self.examples}
+        tables: dict[str, Any] = {}
+        for names, value in self._counts.items():
+            table = tables
+            for name in names[:-1]:
+                table = table.setdefault(name, {})
+            table[names[-1]] = value
+        return {"counts": tables, "examples": self.examples}
 
 
 def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:

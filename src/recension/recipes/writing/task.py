@@ -61,7 +61,7 @@ class WriteTask:
                 await asyncio.gather(*(task for _, task in under_way if task), return_exceptions=True)
             page.write()
             check_unchanged(piece.files)
-            stats = {"tokens": tally.counts.get("kept", {}).get("tokens", 0), **tally.to_json()}
+            stats = {"tokens": tally.counted("kept", "tokens"), **tally.to_json()}
             receipt = await _aside(
                 lambda: shard.commit(stats, tuple(file.label for file in piece.files), piece.rows_cap)
             )
@@ -94,7 +94,7 @@ class WriteTask:
             tally.add(units.tally)
         under_way.popleft()
         pulse, piece = shown
-        tokens = int(units.tally.counts.get("kept", {}).get("tokens", 0))
+        tokens = units.tally.counted("kept", "tokens")
         pulse.add(len(units.written), tokens, max(len(units.lost), task is None), share_of(piece, [item]))
 
 
