@@ -14,6 +14,13 @@ NAMES = {
 }
 
 
+def by_round(found: dict[str, Any], name: str) -> str:
+    """The least and the largest ratio of a round."""
+    ours, other = found["spread"][name], found["spread"]["rival"]
+    ratios = [2 * slow / (a + b) for slow, a, b in zip(other, ours[::2], ours[1::2], strict=True)]
+    return f"{min(ratios):.0f} to {max(ratios):.0f}"
+
+
 def told(found: dict[str, Any]) -> str:
     machine, weights, times = found["machine"], found["weights"], found["times"]
     rows = [
@@ -21,7 +28,7 @@ def told(found: dict[str, Any]) -> str:
             NAMES[name],
             f"{found['seconds'][name]:g}",
             f"{found['documents_per_second'][name]:,}",
-            f"{times[name]:g} times" if name in times else "1",
+            f"{times[name]:g} times ({by_round(found, name)})" if name in times else "1",
         )
         for name in NAMES
     ]
@@ -32,7 +39,8 @@ def told(found: dict[str, Any]) -> str:
         f"same {found['documents']:,} documents ({found['megabytes']:g} MB of JSON lines): read, fit, weigh, draw a tenth, "
         "write. "
         f"One core ({machine['processor'] or 'unnamed'}, Python {machine['python']}, {compiled}), processor seconds after "
-        f"imports, medians of {found['rounds']} rounds; the ratios are medians of those of each round.\n\n"
+        f"imports, medians of {found['rounds']} rounds, in which ours runs before and after the other; of the ratios of each "
+        "round the median (least and largest).\n\n"
         + table(("", "Seconds", "Documents per second", "Against data-selection"), rows)
         + f"\n\nSeconds of the first by stage: {stages}. With the package's buckets the log-weights of all "
         f"{weights['documents']:,} documents differ by {weights['largest_difference']:.1g} at most. Of the draw "

@@ -22,6 +22,11 @@ class Origin:
     run: str
     generation: int
 
+    @property
+    def depth(self) -> int:
+        """How many models the text went through: one at least where it was merely declared to be a model's."""
+        return self.generation if self.kind in ("human", "unknown") else max(self.generation, 1)
+
 
 class Field(NamedTuple):
     """A stretch `text[start:end]` of a document that stands in one field of its row and may be changed.

@@ -252,6 +252,11 @@ def test_a_chain_is_the_same_as_editing_again_and_again(corpus, tmp_path):
     }
 
 
+def test_what_is_declared_to_be_of_a_model_has_been_through_one(corpus, tmp_path):
+    recension.edit([corpus], tmp_path / "out", replace(SURE, origin="generated"))
+    assert {r["origin"]["generation"] for r in read(tmp_path / "out")} == {2}
+
+
 def test_each_generation_its_own_prior_anchored_by_default(corpus, tmp_path):
     out = tmp_path / "out"
     spec = EditSpec(priors=("fake:sure", "fake:headless"), exclude_original=True)

@@ -7,6 +7,7 @@ import json
 import random
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -116,6 +117,16 @@ def test_a_preview_and_an_estimate_come_before_the_money_and_the_preview_is_not_
     after = plan_writing(source, out, spec)
     assert not after.assumed and after.seconds.low <= after.seconds.usual <= after.seconds.high
     assert after.written_tokens.low <= report.calls.written_tokens <= after.written_tokens.high
+
+
+def test_a_preview_shows_what_a_budget_allows(server, tmp_path):
+    lines: list[str] = []
+    watching = SimpleNamespace(note=lines.append, update=lambda _: None)
+    source, spec = write_jsonl(tmp_path / "in.jsonl", rows(6)), spec_for(RephraseSpec, server.url, style=("wiki",))
+    assert len(preview(source, tmp_path / "out", spec, 6, Calls(max_requests=4), watching)) == 4
+    assert any("2 of 6 rows are not shown: stopped at --max-requests 4" in line for line in lines)
+    with pytest.raises(BudgetError, match="--max-tokens 1"):
+        preview(source, tmp_path / "none", spec, 6, Calls(max_tokens=1))
 
 
 def test_a_budget_stops_the_run_and_a_larger_one_goes_on(server, tmp_path):

@@ -16,11 +16,11 @@ from tests.warm import recension, start
 
 from recension import verify
 
-KILLS = 10
+KILLS, ROWS = 10, 140
 
 
 def command(source: Path, out: Path, workers: int) -> list[str]:
-    flags = ["--prior", "fake:sure", "--exclude-original", "--change-share", "0.1", "--shard-bytes", "6000"]
+    flags = ["--prior", "fake:sure", "--exclude-original", "--change-share", "0.1", "--shard-bytes", "3500"]
     return ["edit", str(source), "-o", str(out), *flags, "--workers", str(workers)]
 
 
@@ -33,7 +33,7 @@ def finish(source: Path, out: Path, workers: int) -> None:
 def whole(tmp_path_factory) -> tuple[Path, Path, dict[int, float]]:
     """An undisturbed run, and how long it takes with one worker and with two."""
     folder = tmp_path_factory.mktemp("crash")
-    rows: list = make_rows(260)
+    rows: list = make_rows(ROWS)
     rows[100] = b"{broken"
     source = write_jsonl(folder / "in.jsonl", rows)
     seconds = {}
@@ -84,7 +84,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(whole, tmp_path, p
 def _check(out: Path, expected: Path) -> None:
     assert tree(out) == tree(expected)
     proof = verify(out)
-    assert proof.sound and (proof.rows, proof.written, proof.dropped) == (260, 259, 1)
+    assert proof.sound and (proof.rows, proof.written, proof.dropped) == (ROWS, ROWS - 1, 1)
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
@@ -153,4 +153,4 @@ def test_two_processes_on_one_folder_the_second_refuses(whole, tmp_path):
     assert second.returncode == 2 and "is in use by process" in second.stderr
     assert first.wait() == 0
     _check(out, expected)
-    assert len(read(out)) == 259
+    assert len(read(out)) == ROWS - 1

@@ -141,7 +141,7 @@ class EditTask:
     ) -> Draft:
         (source, last), (loaded, step, edition) = drafts, place
         document = record.document
-        age = document.origin.generation if document.origin else 0
+        age = document.origin.depth if document.origin else 0
         given = document.id if document.given_id else None
         key = document_key(self.seed, given, content_hash(source.text), age + step, edition)
         protect = protected_intervals(source.text, self._patterns)
@@ -173,7 +173,7 @@ class EditTask:
 
     def _edited(self, document: Document, draft: Draft) -> Document:
         old = document.origin
-        age = (old.generation if old else 0) + len(self.priors)
+        age = (old.depth if old else 0) + len(self.priors)
         origin = Origin("edited", old.root if old else document.id, document.id, "toedit", self.run, age)
         return replace(document, text=draft.text, origin=origin, fields=draft.fields)
 

@@ -255,18 +255,10 @@ def replace_readings(tied: _Tied, readings: int) -> _Tied:
 
 
 def _origin_of(document: Document) -> tuple[int, int]:
-    """The kind, by its number, and the model steps behind a text.
-
-    What a model made has one at least, also where it was merely declared to be so; of unknown text nobody knows.
-    """
+    """The kind, by its number, and the model steps behind a text; of unknown text nobody knows."""
     origin = document.origin
-    kind = origin.kind if origin else "unknown"
-    age = origin.generation if origin else 0
-    if kind == "unknown":
-        age = age or UNKNOWN_AGE
-    elif kind != "human":
-        age = max(age, 1)
-    return KINDS.index(kind), age
+    kind, age = (origin.kind, origin.depth) if origin else ("unknown", 0)
+    return KINDS.index(kind), age or UNKNOWN_AGE if kind == "unknown" else age
 
 
 def by_reference(row: Record, document: Document, why: tuple[str, str]) -> BadRow:

@@ -22,7 +22,7 @@ from typing import Any, cast
 
 from recension.corpus import Piece, Record, check_unchanged, expected_size
 from recension.engines.loop import LoopEngine
-from recension.errors import InputError, OutputError, UsageError
+from recension.errors import BudgetError, InputError, OutputError, UsageError
 from recension.recipes.pages import as_inputs, check_some, identity_of, look_over
 from recension.recipes.settings import build
 from recension.recipes.writing import outcome
@@ -51,7 +51,7 @@ from recension.recipes.writing.session import (
     options_by_name,
 )
 from recension.recipes.writing.spec import Calls, ComposeSpec, ReformulateSpec, ReparseSpec, RephraseSpec
-from recension.recipes.writing.task import SCHEMAS, WriteTask
+from recension.recipes.writing.task import SCHEMAS, Verb, WriteTask
 from recension.report.writing import WritingReport
 from recension.run.execute import Bounds, execute, seal
 from recension.run.folder import output_path
@@ -131,10 +131,23 @@ def preview(
             _load(run, session, job, calls, observer)
             rows = list(islice(records(job), count))
             written = verb_of(job, session)
-            found = session.loop.run_until_complete(together(*(written(record) for record in rows)))
-        return list(zip(rows, found, strict=True))
+            found = session.loop.run_until_complete(together(*(_afforded(written, record) for record in rows)))
+        whole = [(row, units) for row, units in zip(rows, found, strict=True) if not isinstance(units, BudgetError)]
+        if short := [one for one in found if isinstance(one, BudgetError)]:
+            if not whole:
+                raise short[0]
+            observer.note(f"{len(short)} of {len(rows)} rows are not shown: {short[0]}")
+        return whole
 
     return off_loop(look)
+
+
+async def _afforded(written: Verb, record: Record) -> Units | BudgetError:
+    """What a preview shows of a row, or that the budget ended before it was whole."""
+    try:
+        return await written(record)
+    except BudgetError as error:
+        return error
 
 
 def plan_writing(inputs: Inputs, out: str | Path, spec: Spec, calls: Calls | None = None) -> Estimate:

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from recension.corpus import ORIGIN_TYPE, Record, other_columns_of
 from recension.document import Document, Kind, Origin
-from recension.recipes.writing.sources import depth_of
 from recension.recipes.writing.tally import Tally
 
 SCHEMA = pa.schema(
@@ -126,7 +125,7 @@ def _origin(source: Document, one: Written, author: Author) -> Origin:
     old = source.origin
     if one.style == "source":
         return old or Origin("unknown", source.id, source.id, "", "", 0)
-    root, age = old.root if old else source.id, depth_of(old) + 1
+    root, age = old.root if old else source.id, (old.depth if old else 0) + 1
     return Origin(author.kind, root, source.id, f"{author.verb}:{one.style}", author.run, age)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from recension.document import Document, Origin
+from recension.document import Document
 from recension.methods.writing.parting import parts
 from recension.recipes.writing.spec import SourceSettings
 
@@ -19,7 +19,8 @@ class Part(NamedTuple):
 
 def unfit(document: Document, chosen: SourceSettings) -> tuple[str, str] | None:
     """Why a text is not given to a writer, as a reason and its detail."""
-    if (depth := depth_of(document.origin)) > chosen.max_depth:
+    depth = document.origin.depth if document.origin else 0
+    if depth > chosen.max_depth:
         return "too-deep", f"it went through {depth} models already; see --max-depth"
     words = len(document.text.split())
     if words == 0:
@@ -27,13 +28,6 @@ def unfit(document: Document, chosen: SourceSettings) -> tuple[str, str] | None:
     if words < chosen.least_words:
         return "short-source", f"{words} words; see --least-words"
     return None
-
-
-def depth_of(origin: Origin | None) -> int:
-    """How many models a text went through: one at least where it was merely declared to be a model's."""
-    if origin is None:
-        return 0
-    return origin.generation if origin.kind in ("human", "unknown") else max(origin.generation, 1)
 
 
 def parts_of(text: str, most: int) -> list[Part]:
