@@ -70,6 +70,8 @@ class Answers:
         self.spent = self.journal.spent()
         self.asked = 0  # in this session
         self.known = 0
+        # A journal that was empty is not asked for what this session never put into it: a look costs as much as a request.
+        self._held = None if len(self.journal) else _Keys()
         self._earlier = SqliteJournal(earlier / ANSWERS, lent=True) if earlier is not None else None
         self._budget = budget or Budget()
         self._reserved = Spent()
@@ -86,7 +88,7 @@ class Answers:
         """The answer to a request: from a journal, from one that is under way, or from the writer where there is one."""
         running = self._under_way.get(request.key)
         if running is None:
-            found = self.journal.get(request.key)
+            found = self.journal.get(request.key) if self._held is None or request.key in self._held else None
             if found is None and self._earlier is not None:
                 found = self._earlier.get(request.key)
             if found is not None:
@@ -147,6 +149,8 @@ class Answers:
                     self._forget()
                 raise
             await self._keep(answer)
+            if self._held is not None:
+                self._held.add(answer.key)
             self._doubt(answer)
             self.asked += 1
             self.spent = _sum(self.spent, _used(answer))
@@ -235,6 +239,25 @@ class Answers:
                 done.set_exception(error)
         if self._kept:
             asyncio.get_running_loop().call_soon(self._hand_on)
+
+
+class _Keys:
+    """Keys in room that does not grow: one that was added is always known, of others the fewer the longer it is used."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray(1 << 23)
+
+    def add(self, key: str) -> None:
+        for place in self._places(key):
+            self._bits[place >> 3] |= 1 << (place & 7)
+
+    def __contains__(self, key: str) -> bool:
+        return all(self._bits[place >> 3] >> (place & 7) & 1 for place in self._places(key))
+
+    @staticmethod
+    def _places(key: str) -> tuple[int, int]:
+        number = hash(key)  # of this process alone, as these bits are
+        return number & 0x3FFFFFF, number >> 26 & 0x3FFFFFF
 
 
 def _at_most(text: str) -> int:
