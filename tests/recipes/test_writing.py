@@ -129,6 +129,16 @@ def test_a_preview_shows_what_a_budget_allows(server, tmp_path):
         preview(source, tmp_path / "none", spec, 6, Calls(max_tokens=1))
 
 
+def test_a_judge_has_its_own_price(server, tmp_path):
+    source, spec = write_jsonl(tmp_path / "in.jsonl", rows(3)), spec_for(ReformulateSpec, server.url, pairs=2)
+    prices = replace(QUICK, judge_price_in=1e6)  # one for each token that it reads
+    blind = plan_writing(source, tmp_path / "out", spec, prices)
+    report = reformulate(source, tmp_path / "out", spec, prices)
+    assert 0 < report.calls.cost < report.calls.read_tokens and 0 < blind.cost.usual < blind.read_tokens.usual
+    seen = plan_writing(source, tmp_path / "out", spec, prices)
+    assert seen.cost.usual / seen.read_tokens.usual == pytest.approx(report.calls.cost / report.calls.read_tokens, 0.05)
+
+
 def test_a_budget_stops_the_run_and_a_larger_one_goes_on(server, tmp_path):
     source = write_jsonl(tmp_path / "in.jsonl", rows(10))
     spec = spec_for(RephraseSpec, server.url, style=("medium", "faq"), seed=3)

@@ -57,10 +57,9 @@ def test_an_answer_that_was_put_survives_a_kill(tmp_path):
 
 def test_a_journal_says_what_was_spent_and_what_was_damaged(tmp_path):
     journal = SqliteJournal(tmp_path / ANSWERS)
-    journal.put_all(
-        [Completion(str(i), "x", "stop", {}, {"prompt_tokens": 3, "completion_tokens": 4}) for i in range(5)]
-    )
-    assert journal.spent() == Spent(5, 15, 20) and [answer.key for answer in journal] == list("01234")
+    used = {"prompt_tokens": 3, "completion_tokens": 4}
+    journal.put_all([(Completion(str(i), "x", "stop", {}, used), i == 4) for i in range(5)])
+    assert journal.spent() == Spent(5, 15, 20, 3, 4) and [answer.key for answer in journal] == list("01234")
     journal.close()
     assert list(journal_problems(tmp_path)) == []
     lent = SqliteJournal(tmp_path / ANSWERS, lent=True)
@@ -79,6 +78,29 @@ def test_a_journal_says_what_was_spent_and_what_was_damaged(tmp_path):
     damaged.close()
 
 
+def test_a_journal_from_before_judges_had_prices_goes_on(tmp_path):
+    path = tmp_path / ANSWERS
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE answers (key TEXT PRIMARY KEY, prompt INTEGER, written INTEGER, digest BLOB, answer BLOB)"
+        )
+        connection.execute("INSERT INTO answers VALUES ('old', 7, 9, x'00', x'00')")
+    connection.close()
+    lent = SqliteJournal(path, lent=True)
+    assert lent.spent() == Spent(1, 7, 9)
+    lent.close()
+    journal = SqliteJournal(path)
+    journal.put(Completion("new", "x", "stop", {}, {"prompt_tokens": 1, "completion_tokens": 2}), judged=True)
+    assert journal.spent() == Spent(2, 8, 11, 1, 2) and journal.get("new").text == "x"
+    journal.close()
+
+
+def test_what_a_judge_reads_and_writes_has_its_own_price():
+    spent = Spent(2, 3_000_000, 2_000_000, 1_000_000, 500_000)
+    assert Budget(price_in=1.0, price_out=2.0).price(spent) == 7.0
+    assert Budget(price_in=1.0, price_out=2.0, judge_price_in=10.0, judge_price_out=0.0).price(spent) == 2 + 10 + 3
+
+
 def test_a_batch_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     journal = SqliteJournal(tmp_path / ANSWERS)
     with sqlite3.connect(tmp_path / ANSWERS) as connection:
@@ -86,7 +108,7 @@ def test_a_batch_that_cannot_be_written_leaves_nothing_behind(tmp_path):
                            "BEGIN SELECT RAISE(FAIL, 'the disk is full'); END")  # fmt: skip
     connection.close()
     with pytest.raises(OutputError, match="the disk is full"):
-        journal.put_all([completion("a"), completion("b")])
+        journal.put_all([(completion("a"), False), (completion("b"), False)])
     assert len(journal) == 0
     journal.put(completion("c"))
     assert [one.key for one in journal] == ["c"]

@@ -35,9 +35,16 @@ class Budget:
     cost: float | None = None
     price_in: float = 0.0
     price_out: float = 0.0
+    judge_price_in: float | None = None  # where they are not those of the writer
+    judge_price_out: float | None = None
 
     def price(self, spent: Spent) -> float:
-        return (spent.prompt_tokens * self.price_in + spent.written_tokens * self.price_out) / 1e6
+        judge_in = self.price_in if self.judge_price_in is None else self.judge_price_in
+        judge_out = self.price_out if self.judge_price_out is None else self.judge_price_out
+        read = (spent.prompt_tokens - spent.judge_prompt) * self.price_in + spent.judge_prompt * judge_in
+        return (
+            read + (spent.written_tokens - spent.judge_written) * self.price_out + spent.judge_written * judge_out
+        ) / 1e6
 
     def exceeded(self, spent: Spent) -> str | None:
         """The limit that `spent` is above, as a flag with its value."""
@@ -78,14 +85,17 @@ class Answers:
         self._under_way: dict[str, asyncio.Task[Completion]] = {}
         self._room = asyncio.Condition()
         self._stopped = False
-        self._waiting: list[tuple[Completion, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Completion, bool, asyncio.Future[None]]] = []
         self._kept: deque[tuple[asyncio.Future[None], BaseException | None]] = deque()
         self._flushing: asyncio.Task[None] | None = None
         self._doubtful: list[str] = []
         self._disk = ThreadPoolExecutor(1, "journal")
 
-    async def ask(self, request: Request, writer: Writer | None) -> Completion:
-        """The answer to a request: from a journal, from one that is under way, or from the writer where there is one."""
+    async def ask(self, request: Request, writer: Writer | None, judged: bool = False) -> Completion:
+        """The answer to a request: from a journal, from one that is under way, or from the writer where there is one.
+
+        What is `judged` is paid for at the judge's prices.
+        """
         running = self._under_way.get(request.key)
         if running is None:
             found = self.journal.get(request.key) if self._held is None or request.key in self._held else None
@@ -97,7 +107,7 @@ class Answers:
             if writer is None:
                 raise UnansweredError("the journal holds no answer to this request")
             # A task of its own: who asked may be cancelled, what is paid for is kept.
-            running = asyncio.get_running_loop().create_task(self._pay(request, writer))
+            running = asyncio.get_running_loop().create_task(self._pay(request, writer, judged))
             self._under_way[request.key] = running
             running.add_done_callback(lambda task: self._ended(request.key, task))
         return await asyncio.shield(running)
@@ -139,8 +149,8 @@ class Answers:
         if self._earlier is not None:
             self._earlier.close()
 
-    async def _pay(self, request: Request, writer: Writer) -> Completion:
-        held = await self._reserve(request)
+    async def _pay(self, request: Request, writer: Writer, judged: bool) -> Completion:
+        held = await self._reserve(request, judged)
         try:
             try:
                 answer = _counted(await writer.write(request), held)
@@ -148,12 +158,12 @@ class Answers:
                 if not isinstance(error, UnansweredError):  # which is about this one request
                     self._forget()
                 raise
-            await self._keep(answer)
+            await self._keep(answer, judged)
             if self._held is not None:
                 self._held.add(answer.key)
             self._doubt(answer)
             self.asked += 1
-            self.spent = _sum(self.spent, _used(answer))
+            self.spent = _sum(self.spent, _used(answer, judged))
             return answer
         finally:
             if self._limited:
@@ -180,13 +190,13 @@ class Answers:
     def _limited(self) -> bool:
         return not (self._budget.requests is self._budget.tokens is self._budget.cost is None)
 
-    async def _reserve(self, request: Request) -> Spent:
+    async def _reserve(self, request: Request, judged: bool) -> Spent:
         """Hold back the most that an answer can use; wait for others to give back what they did not use."""
         if not self._limited:
             return Spent()
         told = "".join((*(message["content"] for message in request.messages), str(request.schema or "")))
         written = request.sampling.get("max_tokens")
-        most = Spent(1, _at_most(told) + AROUND, written if isinstance(written, int) else 0)
+        most = _spent(_at_most(told) + AROUND, written if isinstance(written, int) else 0, judged)
         async with self._room:
             while (limit := self._budget.exceeded(_sum(_sum(self.spent, self._reserved), most))) is not None:
                 if self._reserved.requests == 0:
@@ -203,11 +213,11 @@ class Answers:
             self._reserved = _sum(self._reserved, most)
         return most
 
-    async def _keep(self, answer: Completion) -> None:
+    async def _keep(self, answer: Completion, judged: bool) -> None:
         """On the disk, together with whatever else has come by then."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((answer, done))
+        self._waiting.append((answer, judged, done))
         if self._flushing is None or self._flushing.done():
             self._flushing = loop.create_task(self._flush())
         await done
@@ -216,11 +226,12 @@ class Answers:
         loop = asyncio.get_running_loop()
         while self._waiting:
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-            writing = loop.run_in_executor(self._disk, self.journal.put_all, [answer for answer, _ in batch])
+            kept = [(answer, judged) for answer, judged, _ in batch]
+            writing = loop.run_in_executor(self._disk, self.journal.put_all, kept)
             await asyncio.wait([writing])
             error = writing.exception()
             begin = not self._kept
-            self._kept.extend((done, error) for _, done in batch)
+            self._kept.extend((done, error) for *_, done in batch)
             if begin:
                 self._hand_on()
             if 0 < len(self._waiting) < MANY:
@@ -277,8 +288,14 @@ def _counted(answer: Completion, held: Spent) -> Completion:
     return replace(answer, usage={"prompt_tokens": held.prompt_tokens, "completion_tokens": held.written_tokens})
 
 
-def _used(answer: Completion) -> Spent:
-    return Spent(1, int(answer.usage.get("prompt_tokens") or 0), int(answer.usage.get("completion_tokens") or 0))
+def _used(answer: Completion, judged: bool) -> Spent:
+    usage = answer.usage
+    return _spent(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0), judged)
+
+
+def _spent(read: int, written: int, judged: bool) -> Spent:
+    """By one answer."""
+    return Spent(1, read, written, read if judged else 0, written if judged else 0)
 
 
 def _sum(left: Spent, right: Spent, sign: int = 1) -> Spent:
@@ -286,4 +303,6 @@ def _sum(left: Spent, right: Spent, sign: int = 1) -> Spent:
         left.requests + sign * right.requests,
         left.prompt_tokens + sign * right.prompt_tokens,
         left.written_tokens + sign * right.written_tokens,
+        left.judge_prompt + sign * right.judge_prompt,
+        left.judge_written + sign * right.judge_written,
     )

@@ -28,16 +28,22 @@ ANSWERS = "answers.sqlite"
 SENT = "sent"
 # The answer stands last: sums over the small columns then need not step over it.
 _TABLE = """CREATE TABLE IF NOT EXISTS answers (
-    key TEXT PRIMARY KEY, prompt INTEGER NOT NULL, written INTEGER NOT NULL, digest BLOB NOT NULL, answer BLOB NOT NULL)"""
+    key TEXT PRIMARY KEY, prompt INTEGER NOT NULL, written INTEGER NOT NULL, judged INTEGER NOT NULL DEFAULT 0,
+    digest BLOB NOT NULL, answer BLOB NOT NULL)"""
+_LATER = (
+    "ALTER TABLE answers ADD COLUMN judged INTEGER NOT NULL DEFAULT 0"  # for a journal from before judges had prices
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What all answers of a journal used."""
+    """What all answers of a journal used; tokens of the judge are among the others, and have prices of their own."""
 
     requests: int = 0
     prompt_tokens: int = 0
     written_tokens: int = 0
+    judge_prompt: int = 0
+    judge_written: int = 0
 
 
 class SqliteJournal:
@@ -55,6 +61,7 @@ class SqliteJournal:
         self._lock = threading.Lock()
         self._out = _lent(path) if lent else _opened(path)
         self._in = self._out if lent else _opened(path)
+        self._judged = "judged" if _has_judged(self._out) else "0"
         self._packer, self._unpacker = zstandard.ZstdCompressor(3), zstandard.ZstdDecompressor()
 
     def get(self, key: str) -> Completion | None:
@@ -66,20 +73,23 @@ class SqliteJournal:
                 raise sqlite3.DatabaseError("an answer is not what was written")
             return self._read(row[0])
 
-    def put(self, completion: Completion) -> None:
-        self.put_all([completion])
+    def put(self, completion: Completion, judged: bool = False) -> None:
+        self.put_all([(completion, judged)])
 
-    def put_all(self, completions: Sequence[Completion]) -> None:
-        """Many in one transaction: the disk is waited for once."""
+    def put_all(self, completions: Sequence[tuple[Completion, bool]]) -> None:
+        """Many in one transaction, each with whether it is a judge's: the disk is waited for once."""
         rows = []
-        for completion in completions:
+        for completion, judged in completions:
             packed = self._packer.compress(msgspec.json.encode(completion))
             used = (int(completion.usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
-            rows.append((completion.key, *used, _digest(completion.key, packed), packed))
+            rows.append((completion.key, *used, int(judged), _digest(completion.key, packed), packed))
         with self._lock, _said(self.path):
             try:
                 self._in.execute("BEGIN")
-                self._in.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)", rows)
+                self._in.executemany(
+                    "INSERT OR IGNORE INTO answers (key, prompt, written, judged, digest, answer) VALUES (?, ?, ?, ?, ?, ?)",
+                    rows,
+                )
                 self._in.execute("COMMIT")
             finally:
                 if self._in.in_transaction:  # it failed, and the next batch is to find no half of it
@@ -96,9 +106,10 @@ class SqliteJournal:
         return int(count)
 
     def spent(self) -> Spent:
+        by = self._judged
+        sums = f"COUNT(*), TOTAL(prompt), TOTAL(written), TOTAL(prompt * {by}), TOTAL(written * {by})"
         with _read_from(self.path):
-            row = self._out.execute("SELECT COUNT(*), TOTAL(prompt), TOTAL(written) FROM answers").fetchone()
-        return Spent(int(row[0]), int(row[1]), int(row[2]))
+            return Spent(*map(int, self._out.execute(f"SELECT {sums} FROM answers").fetchone()))
 
     def lengths(self) -> tuple[int, tuple[float, float], tuple[float, float]]:
         """How many answers there are, and the mean and the spread of what one reads and of what it writes, in tokens."""
@@ -195,11 +206,17 @@ def _opened(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(_TABLE)
+        if not _has_judged(connection):
+            connection.execute(_LATER)
     except sqlite3.DatabaseError as error:
         raise OutputError(
             f"the journal {path} cannot be opened ({error}); is the folder on a disk of its own?"
         ) from None
     return connection
+
+
+def _has_judged(connection: sqlite3.Connection) -> bool:
+    return any(column[1] == "judged" for column in connection.execute("PRAGMA table_info(answers)"))
 
 
 def _lent(path: Path) -> sqlite3.Connection:

@@ -57,6 +57,7 @@ class Desk:
     sampling: Mapping[str, JSON]
     structured: bool
     seed: int
+    judging: bool = False
 
     @property
     def model(self) -> str:
@@ -97,7 +98,7 @@ class Desk:
 
     async def _ask(self, request: Request, stage: str, tally: Tally) -> Answer:
         try:
-            found = await self.answers.ask(request, self.writer)
+            found = await self.answers.ask(request, self.writer, self.judging)
         except UnansweredError as error:
             tally.count("stages", stage, UNANSWERED)
             return Answer("", UNANSWERED, str(error))

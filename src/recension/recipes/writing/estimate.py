@@ -17,9 +17,10 @@ from recension.models.token_counts import token_counter
 from recension.recipes.writing.desk import Text
 from recension.recipes.writing.job import Job, records
 from recension.recipes.writing.prompts import Value
+from recension.recipes.writing.session import budget_of
 from recension.recipes.writing.sources import Part, parts_of, unfit
 from recension.recipes.writing.spec import Calls, ComposeSpec, ReformulateSpec
-from recension.run.journal import ANSWERS, SqliteJournal
+from recension.run.journal import ANSWERS, Spent, SqliteJournal
 
 SAMPLE = 300  # documents
 ENOUGH = 20  # answers that say more than an assumption does
@@ -51,11 +52,13 @@ class Estimate:
 
 
 class _Asked(NamedTuple):
-    """What one document would ask: calls, tokens that are read and written."""
+    """What one document would ask: calls, tokens that are read and written, and what of them are the judge's."""
 
     calls: float
     read: float
     written: float
+    judge_read: float = 0
+    judge_written: float = 0
 
 
 class _Measured(NamedTuple):
@@ -65,6 +68,7 @@ class _Measured(NamedTuple):
     read: tuple[float, float] = (0.0, 0.0)
     written: tuple[float, float] = (0.0, 0.0)
     seconds: tuple[float, float] = (0.0, 0.0)
+    spent: Spent = Spent()
 
 
 def estimate(job: Job, out: Path, calls: Calls) -> Estimate:
@@ -82,8 +86,9 @@ def estimate(job: Job, out: Path, calls: Calls) -> Estimate:
         written = _wider(written, GUESSED)
     else:
         read, written = (_scaled(number, mean) for mean in (measured.read, measured.written))
-    priced = calls.price_in or calls.price_out
-    cost = Range(*((r * calls.price_in + w * calls.price_out) / 1e6 for r, w in zip(read, written, strict=True)))
+    expected = [int(sum(one[i] for one in asked)) for i in range(1, 5)]
+    known = Spent(0, *expected) if assumed else measured.spent
+    cost = Range(*(_price(calls, known, r, w) for r, w in zip(read, written, strict=True)))
     seconds = Range(*(s / calls.concurrency for s in _scaled(number, measured.seconds))) if not assumed else None
     return Estimate(
         files=len(job.corpus.files),
@@ -92,11 +97,17 @@ def estimate(job: Job, out: Path, calls: Calls) -> Estimate:
         calls=number,
         read_tokens=read,
         written_tokens=written,
-        cost=cost if priced else None,
+        cost=cost if any(calls.prices) else None,
         seconds=seconds,
         measured=measured.answers,
         assumed=assumed,
     )
+
+
+def _price(calls: Calls, known: Spent, read: float, written: float) -> float:
+    """Of so many tokens, of which the judge has the share that it has of those that are known."""
+    judged = known.judge_prompt / max(known.prompt_tokens, 1), known.judge_written / max(known.written_tokens, 1)
+    return budget_of(calls).price(Spent(0, int(read), int(written), int(read * judged[0]), int(written * judged[1])))
 
 
 def _asked(job: Job, document: Document) -> _Asked:
@@ -134,11 +145,14 @@ def _of_part(job: Job, part: Part) -> _Asked:
     pairs = _length(job.prompts["pairs"].messages({"source": Text(part.text), "count": spec.pairs}))
     some = {"source": Text(part.text), "genre": Text("words " * 50), "audience": Text("words " * 50)}
     rewrite = _length(job.prompts[spec.variant].messages(some))
-    read, written, calls = pairs + spec.pairs * rewrite, A_PAIR * spec.pairs + source * spec.pairs, 1 + spec.pairs
-    if job.judge:
-        judged = _length(job.prompts["judge"].messages({"source": Text(part.text), "candidate": Text(part.text)}))
-        read, written, calls = read + spec.pairs * judged, written + A_VERDICT * spec.pairs, calls + spec.pairs
-    return _Asked(calls, read, written)
+    asked = _Asked(1 + spec.pairs, pairs + spec.pairs * rewrite, (A_PAIR + source) * spec.pairs)
+    if not job.judge:
+        return asked
+    judged = spec.pairs * _length(
+        job.prompts["judge"].messages({"source": Text(part.text), "candidate": Text(part.text)})
+    )
+    verdicts = spec.pairs * A_VERDICT
+    return _Asked(asked.calls + spec.pairs, asked.read + judged, asked.written + verdicts, judged, verdicts)
 
 
 def _length(messages: Sequence[Mapping[str, str]]) -> int:
@@ -179,6 +193,7 @@ def _measured(out: Path) -> _Measured:
                 break
         took = (fmean(seconds), pstdev(seconds)) if seconds else (0.0, 0.0)
         found = ((*read, count), (*written, count), (*took, len(seconds)))
-        return _Measured(count, *((mean, WITHIN * spread / math.sqrt(max(n, 1))) for mean, spread, n in found))
+        means = [(mean, WITHIN * spread / math.sqrt(max(n, 1))) for mean, spread, n in found]
+        return _Measured(count, means[0], means[1], means[2], journal.spent())
     finally:
         journal.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,7 @@ def verb_of(job: Job, session: Session) -> Verb:
     spec, desk = job.spec, _desk(job, session, job.writing.writer, job.writing.temperature)
     counter = token_counter("embedded")  # one measure for every writer
     if isinstance(spec, ReformulateSpec):
-        judge = _desk(job, session, job.judge, 0.0) if job.judge else None
+        judge = replace(_desk(job, session, job.judge, 0.0), judging=True) if job.judge else None
         return Reformulate(
             spec, desk, judge, rules_of(spec.variant, spec.cleaning, job.prompts[spec.variant].text), counter
         )

@@ -96,7 +96,7 @@ def off_loop(work: Callable[[], Result]) -> Result:
 
 
 def budget_of(calls: Calls) -> Budget:
-    return Budget(calls.max_requests, calls.max_tokens, calls.max_cost, calls.price_in, calls.price_out)
+    return Budget(calls.max_requests, calls.max_tokens, calls.max_cost, *calls.prices)
 
 
 def options_of(writing: WriterSettings, calls: Calls) -> WriterOptions:

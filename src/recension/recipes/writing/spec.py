@@ -239,6 +239,12 @@ class Calls:
     )
     price_in: float = setting(0.0, "Price of a million tokens read.", metavar="MONEY", group="Budget")
     price_out: float = setting(0.0, "Price of a million tokens written.", metavar="MONEY", group="Budget")
+    judge_price_in: float | None = setting(
+        None, "Price of a million tokens that the judge reads [default: --price-in].", metavar="MONEY", group="Budget"
+    )
+    judge_price_out: float | None = setting(
+        None, "Price of a million tokens that the judge writes [default: --price-out].", metavar="MONEY", group="Budget"
+    )
     limit: int | None = setting(
         None, "Stop after the first N input rows; a later call with a larger N goes on.", metavar="N", group="Effort"
     )
@@ -258,10 +264,15 @@ class Calls:
         for name in ("timeout", "patience"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"--{name} is more than 0")
-        if self.price_in < 0 or self.price_out < 0:
-            raise UsageError("--price-in and --price-out are 0 or more")
-        if self.max_cost is not None and not (self.price_in or self.price_out):
+        if min(price or 0.0 for price in self.prices) < 0:
+            raise UsageError("--price-in, --price-out and those of the judge are 0 or more")
+        if self.max_cost is not None and not any(self.prices):
             raise UsageError("--max-cost needs --price-in and --price-out, the money for a million tokens")
+
+    @property
+    def prices(self) -> tuple[float, float, float | None, float | None]:
+        """As a budget wants them."""
+        return self.price_in, self.price_out, self.judge_price_in, self.judge_price_out
 
 
 def rules_of(name: str, chosen: CleaningSettings, instructions: str) -> Rules:
