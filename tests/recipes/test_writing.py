@@ -130,7 +130,7 @@ def test_a_preview_shows_what_a_budget_allows(server, tmp_path):
 
 
 def test_a_judge_has_its_own_price(server, tmp_path):
-    source, spec = write_jsonl(tmp_path / "in.jsonl", rows(3)), spec_for(ReformulateSpec, server.url, pairs=2)
+    source, spec = write_jsonl(tmp_path / "in.jsonl", rows(6)), spec_for(ReformulateSpec, server.url, pairs=2)
     prices = replace(QUICK, judge_price_in=1e6)  # one for each token that it reads
     blind = plan_writing(source, tmp_path / "out", spec, prices)
     report = reformulate(source, tmp_path / "out", spec, prices)
