@@ -18,7 +18,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         number = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or 0)
-        os.sched_setaffinity(0, {cores[number % len(cores)]})
+        if not config.getoption(
+            "numprocesses", None
+        ):  # who starts the others would hand its one core on to all of them
+            os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

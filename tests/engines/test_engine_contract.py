@@ -116,6 +116,23 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for children in /proc")
+def test_workers_do_not_outlive_a_parent_that_is_killed_before_they_begin(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
+    parent = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)
+    deadline, children = time.monotonic() + 30, list[str]()
+    while len(children) < 3 and time.monotonic() < deadline:  # two workers, and who tidies up behind them
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+    parent.kill()
+    parent.wait()
+    assert len(children) == 3 and not list(tmp_path.glob("began-*"))
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+
+
 def test_a_thread_that_looks_is_stopped():
     rounds: list[int] = []
 

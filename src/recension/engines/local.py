@@ -21,13 +21,13 @@ Result = TypeVar("Result")
 _task: Callable[[Any], Any] | None = None
 
 
-def _begin(task: Callable[[Any], Any], cores: Any) -> None:
+def _begin(task: Callable[[Any], Any], cores: Any, parent: int) -> None:
     """Runs once in each worker: the task (with the models it will load) lives as long as the process."""
     global _task
     _task = task
     os.environ["RAYON_NUM_THREADS"] = "1"  # the tokenizer would start a thread for every core in every worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; workers are told
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     with cores.get_lock():
         number = cores.value
         cores.value += 1
@@ -37,7 +37,10 @@ def _begin(task: Callable[[Any], Any], cores: Any) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """A parent that was killed cannot say so, and a worker that lives on would write into a folder it does not hold."""
+    """A parent that was killed cannot say so, and a worker that lives on would write into a folder it does not hold.
+
+    The parent has told its number: it may be gone before a worker can look.
+    """
     while os.getppid() == parent:
         time.sleep(0.2)
     os._exit(1)
@@ -67,7 +70,7 @@ class LocalEngine:
         # spawn: forking a process that has threads (arrow, torch, tokenizers) can deadlock.
         context = multiprocessing.get_context("spawn")
         cores = context.Value("i", 0)
-        pool = ProcessPoolExecutor(self.workers, context, initializer=_begin, initargs=(task, cores))
+        pool = ProcessPoolExecutor(self.workers, context, initializer=_begin, initargs=(task, cores, os.getpid()))
         pending: set[Future[Result]] = set()
         ended = False
         try:
