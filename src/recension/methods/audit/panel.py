@@ -20,8 +20,8 @@ from recension.methods.audit.words import SEEDS, bucketed, hashed_words, stirred
 Ints = NDArray[np.int64]
 
 LONGEST_NGRAM = 4
-_SIGNS = "\u3040-\u30ff\u3400-\u9fff"
-_WORD = re.compile(rf"\s*(?:[{_SIGNS}]|[^\W{_SIGNS}]+|[^\w\s]+)")
+SIGNS = "\u3040-\u30ff\u3400-\u9fff"  # of Chinese and Japanese: words without spaces, so each of them counts as one
+_WORD = re.compile(rf"\s*(?:[{SIGNS}]|[^\W{SIGNS}]+|[^\w\s]+)")
 
 
 class Unit(NamedTuple):

@@ -16,9 +16,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from recension.methods.audit.panel import SIGNS
+
 LONGEST = 600  # characters of a passage, or half as many more
 _BREAK = re.compile(r"\s")
-_SIGNS = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
+_SIGN = re.compile(f"[{SIGNS}]")
 
 
 class Passage(msgspec.Struct, frozen=True, array_like=True):
@@ -53,7 +55,7 @@ def stretches(text: str, longest: int = LONGEST) -> Iterator[Span]:
 
 def words_in(text: str) -> int:
     """How many words, about: what white space parts, and every character of Chinese or Japanese, which it does not."""
-    rest, signs = (text, 0) if text.isascii() else _SIGNS.subn(" ", text)
+    rest, signs = (text, 0) if text.isascii() else _SIGN.subn(" ", text)
     return len(rest.split()) + signs
 
 

@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
+from recension.methods.audit.panel import SIGNS
+
 RUN = 5  # words of a shingle: two people seldom write five words in a row alike by chance
 _KEPT = 32  # texts whose features are kept: a source is compared with all that is made of it, one after the other
 _PLENTY = 60  # keywords of a source that are looked for
 _STEM = 6  # first letters of a word, so that its forms count as one
 # Korean endings stand behind words of other scripts without a space, so Hangul is a word of its own.
-_SIGNS, _HANGUL = "\u3040-\u30ff\u3400-\u9fff", "\uac00-\ud7af"
-_TOKEN = re.compile(rf"[{_SIGNS}]|[{_HANGUL}]+|[^\W_{_SIGNS}{_HANGUL}]+")
+_HANGUL = "\uac00-\ud7af"
+_TOKEN = re.compile(rf"[{SIGNS}]|[{_HANGUL}]+|[^\W_{SIGNS}{_HANGUL}]+")
 _NO_MARKS = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum()})  # the same, of ASCII
 _LONGEST_WORD = 40
 _WORDS = 1 << 15  # words whose stems are kept
