@@ -139,6 +139,15 @@ def test_a_judge_has_its_own_price(server, tmp_path):
     assert seen.cost.usual / seen.read_tokens.usual == pytest.approx(report.calls.cost / report.calls.read_tokens, 0.05)
 
 
+def test_prices_of_a_judge_that_is_not_there_are_refused(server, tmp_path):
+    source, prices = write_jsonl(tmp_path / "in.jsonl", rows(3)), Calls(max_cost=1.0, judge_price_in=5.0)
+    unjudged = spec_for(ReformulateSpec, server.url, judge="none")
+    with pytest.raises(UsageError, match="there is no judge here"):
+        rephrase(source, tmp_path / "out", spec_for(RephraseSpec, server.url), prices)
+    with pytest.raises(UsageError, match="there is no judge here"):
+        plan_writing(source, tmp_path / "out", unjudged, prices)
+
+
 def test_a_budget_stops_the_run_and_a_larger_one_goes_on(server, tmp_path):
     source = write_jsonl(tmp_path / "in.jsonl", rows(10))
     spec = spec_for(RephraseSpec, server.url, style=("medium", "faq"), seed=3)

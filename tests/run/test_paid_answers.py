@@ -95,6 +95,13 @@ def test_a_journal_from_before_judges_had_prices_goes_on(tmp_path):
     journal.close()
 
 
+def test_a_journal_that_is_none_is_said_in_one_line(tmp_path):
+    (tmp_path / ANSWERS).write_bytes(b"no database at all, and long enough to be taken for one " * 20)
+    for lent in (True, False):
+        with pytest.raises(OutputError, match="journal"):
+            SqliteJournal(tmp_path / ANSWERS, lent=lent)
+
+
 def test_what_a_judge_reads_and_writes_has_its_own_price():
     spent = Spent(2, 3_000_000, 2_000_000, 1_000_000, 500_000)
     assert Budget(price_in=1.0, price_out=2.0).price(spent) == 7.0

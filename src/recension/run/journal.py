@@ -61,7 +61,8 @@ class SqliteJournal:
         self._lock = threading.Lock()
         self._out = _lent(path) if lent else _opened(path)
         self._in = self._out if lent else _opened(path)
-        self._judged = "judged" if _has_judged(self._out) else "0"
+        with _read_from(path):
+            self._judged = "judged" if _has_judged(self._out) else "0"
         self._packer, self._unpacker = zstandard.ZstdCompressor(3), zstandard.ZstdDecompressor()
 
     def get(self, key: str) -> Completion | None:

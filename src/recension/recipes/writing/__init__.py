@@ -87,7 +87,7 @@ def reformulate(
     fresh: bool = False,
 ) -> WritingReport:
     """Rewrite each text for several genres and readers (MAGA). A second call goes on and pays for nothing twice."""
-    return _write(prepare(as_inputs(inputs), output_path(out), spec), out, calls, observer, fresh)
+    return _write(prepare(as_inputs(inputs), output_path(out), spec, calls), out, calls, observer, fresh)
 
 
 def rephrase(
@@ -99,7 +99,7 @@ def rephrase(
     fresh: bool = False,
 ) -> WritingReport:
     """Rewrite each text in one or more styles (WRAP, Nemotron-CC, FinePhrase, or your own)."""
-    return _write(prepare(as_inputs(inputs), output_path(out), spec), out, calls, observer, fresh)
+    return _write(prepare(as_inputs(inputs), output_path(out), spec, calls), out, calls, observer, fresh)
 
 
 def compose(
@@ -111,7 +111,7 @@ def compose(
     fresh: bool = False,
 ) -> WritingReport:
     """Write new texts that samples only inspire (Cosmopedia): the purely synthetic baseline, and marked as that."""
-    return _write(prepare(as_inputs(inputs), output_path(out), spec), out, calls, observer, fresh)
+    return _write(prepare(as_inputs(inputs), output_path(out), spec, calls), out, calls, observer, fresh)
 
 
 def preview(
@@ -124,7 +124,7 @@ def preview(
 ) -> list[tuple[Record, Units]]:
     """The first rows as the verb would write them. Their answers are in the journal of `out`: the run has them already."""
     calls, observer, out = calls or Calls(), observer or Silent(), output_path(out)
-    job = prepare(as_inputs(inputs), out, spec)
+    job = prepare(as_inputs(inputs), out, spec, calls)
 
     def look() -> list[tuple[Record, Units]]:
         with open_run(out, manifest_of(job)) as run, opened(out, calls, observer) as session:
@@ -153,7 +153,7 @@ async def _afforded(written: Verb, record: Record) -> Units | BudgetError:
 def plan_writing(inputs: Inputs, out: str | Path, spec: Spec, calls: Calls | None = None) -> Estimate:
     """What a run would ask and cost, from a sample; nothing is asked, and what a preview measured is used."""
     out = output_path(out)
-    return estimate(prepare(as_inputs(inputs), out, spec), out, calls or Calls())
+    return estimate(prepare(as_inputs(inputs), out, spec, calls), out, calls or Calls())
 
 
 def reparse(

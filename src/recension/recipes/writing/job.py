@@ -26,7 +26,7 @@ from recension.recipes.writing.prompts import Prompt, load_prompt, prompts_in, s
 from recension.recipes.writing.reformulation import Reformulate
 from recension.recipes.writing.rephrasing import Rephrase
 from recension.recipes.writing.session import Session
-from recension.recipes.writing.spec import ComposeSpec, ReformulateSpec, RephraseSpec, WriterSettings, rules_of
+from recension.recipes.writing.spec import Calls, ComposeSpec, ReformulateSpec, RephraseSpec, WriterSettings, rules_of
 from recension.recipes.writing.task import Verb
 from recension.run.manifest import Manifest, Run
 
@@ -75,7 +75,7 @@ class Job:
         return max(16, 2 * concurrency // (1 if self.verb == "compose" else each))
 
 
-def prepare(inputs: Sequence[str], out: Path, spec: Spec) -> Job:
+def prepare(inputs: Sequence[str], out: Path, spec: Spec, calls: Calls | None = None) -> Job:
     """Check what can be checked before anything is opened for writing."""
     if not spec.writing.writer:
         raise UsageError(f"--writer is missing: write {WRITERS}")
@@ -84,6 +84,8 @@ def prepare(inputs: Sequence[str], out: Path, spec: Spec) -> Job:
     verb = next(name for name, kind in SPECS.items() if isinstance(spec, kind))
     prompts = prompts_of(verb, spec)
     job = Job(verb, spec, tuple(inputs), open_corpus(inputs, reading_of(rows, origin), exclude=out), prompts)
+    if job.judge is None and calls is not None and any(price is not None for price in calls.prices[2:]):
+        raise UsageError("--judge-price-in and --judge-price-out: there is no judge here whose tokens they would price")
     if isinstance(spec, ComposeSpec) and spec.topic_key is not None:
         _check_topics(job, spec.topic_key)
     return job
